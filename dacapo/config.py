@@ -58,6 +58,7 @@ class Config:
     kind: ClassVar[str] = ""
     builds: ClassVar[str] = ""
     retired: ClassVar[frozenset[str]] = frozenset()
+    default_type: ClassVar[str] = ""  # what a document without a type is taken for
 
     name: str = field("How the config is called; keep it short, without special characters.")
 

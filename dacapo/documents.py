@@ -99,7 +99,7 @@ class Documents:
                 f"a {expected.__name__} should be a mapping, and is {document!r:.80}"
             )
         self._forget_if_stale()
-        key = expected.kind, document.get(TYPE, "") if expected.kind else expected.__name__
+        key = expected.kind, document.get(TYPE, expected.default_type) if expected.kind else expected.__name__
         try:
             if key not in self._readers:
                 self._readers[key] = self._reader(*key, expected)

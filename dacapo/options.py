@@ -1,0 +1,178 @@
+"""Where things are kept: ``dacapo.yaml``, environment variables, arguments.
+
+An argument wins over the environment (``DACAPO_RUNS_BASE_DIR`` and so on), the environment
+over the options file, the file over the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+import yaml
+
+from .config import checker, field
+from .errors import InvalidOptions
+
+FILE_VARIABLE = "DACAPO_OPTIONS_FILE"
+PREFIX = "DACAPO_"
+
+
+@attrs.define(kw_only=True)
+class DaCapoConfig:
+    """The options of this session: what is kept where, and where code runs."""
+
+    type: str = field("Where configs and stats are kept: files, or the name of another store.", default="files")
+    runs_base_dir: Path = field(
+        "The folder of weights, snapshots and validations, and of everything with type files.",
+        factory=lambda: Path("~/dacapo").expanduser(),
+    )
+    compute_context: dict[str, Any] = field(
+        "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
+        factory=lambda: {"type": "LocalTorch", "config": {}},
+    )
+    mongo_db_host: str | None = field("The URI of the MongoDB server.", default=None)
+    mongo_db_name: str | None = field("The database on that server.", default=None)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the options that are set, as plain data; mind that a URI may hold a password."""
+        plain = attrs.asdict(self) | {"runs_base_dir": str(self.runs_base_dir)}
+        return {key: value for key, value in plain.items() if value is not None}
+
+
+KEYS = tuple(f.name for f in attrs.fields(DaCapoConfig))
+
+
+class Options:
+    """Reads the options; ``Options.instance()`` is the way in."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("Options cannot be made; use  Options.instance(**options)")
+
+    @staticmethod
+    def instance(**options: Any) -> DaCapoConfig:
+        """Return the options in force now; keyword arguments win over file and environment.
+
+        Raises ``InvalidOptions`` for unknown keys, wrong values and unreadable files.
+        """
+        return DaCapoConfig(**{key: value for key, (value, _) in _gather(options).items()})
+
+    @staticmethod
+    def config_file() -> Path | None:
+        """Return the options file in force, as an absolute path, or None without one.
+
+        The first of: ``DACAPO_OPTIONS_FILE``, ``./dacapo.yaml``, ``~/dacapo.yaml``,
+        ``~/.config/dacapo/dacapo.yaml``, ``dacapo.yaml`` beside the package.
+        """
+        if named := os.environ.get(FILE_VARIABLE):
+            path = Path(named).expanduser().absolute()
+            if not path.is_file():
+                raise InvalidOptions(
+                    f"{FILE_VARIABLE} names {path}, which is no file; create it, or  unset {FILE_VARIABLE}"
+                )
+            return path
+        places = ("dacapo.yaml", "~/dacapo.yaml", "~/.config/dacapo/dacapo.yaml")
+        candidates = [Path(place).expanduser().absolute() for place in places]
+        candidates.append(Path(__file__).parent.parent / "dacapo.yaml")
+        return next((path for path in candidates if path.is_file()), None)
+
+    @staticmethod
+    def explain(**options: Any) -> list[tuple[str, Any, str]]:
+        """Return each option as (key, value, where it came from), with secrets redacted."""
+        gathered = _gather(options)
+        defaults = DaCapoConfig()
+        rows = []
+        for key in KEYS:
+            value, origin = gathered.get(key, (getattr(defaults, key), "default"))
+            rows.append((key, redacted(value), origin))
+        return rows
+
+
+def redacted(value: Any) -> Any:
+    """Return text or plain data with the passwords of all URIs in it replaced by ``***``."""
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if re.search("password|secret|token", str(key), re.I) else redacted(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    # The password may hold a ':' or a badly quoted '@': it ends at the last '@' before the path.
+    return re.sub(r"(\w[\w+.-]*://[^\s:/@]*):[^\s/]*@", r"\1:***@", value)
+
+
+def _gather(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Return the options that are set anywhere, checked, with where each came from."""
+    found: dict[str, tuple[Any, str]] = {}
+    sources = [(_from_file(), str(Options.config_file())), (_from_environment(), "environment")]
+    sources.append((dict(arguments), "argument"))
+    for values, origin in sources:
+        for key, value in values.items():
+            if key not in KEYS:
+                _refuse_key(key, origin)
+            where = f"{origin} {PREFIX}{key.upper()}" if origin == "environment" else origin
+            found[key] = (_checked(key, value, where), where)
+    return found
+
+
+def _checked(key: str, value: Any, origin: str) -> Any:
+    check = checker(typing.get_type_hints(DaCapoConfig)[key])
+    try:
+        value = check(value) if check else value
+    except (TypeError, ValueError) as error:
+        raise InvalidOptions(f"{key} = {redacted(value)!r} (from {origin}): {error}") from error
+    if isinstance(value, Path):
+        return value.expanduser()
+    if key == "compute_context":
+        _check_compute_context(value, origin)
+        return {"config": {}, **value}
+    return value
+
+
+def _check_compute_context(value: dict[str, Any], origin: str) -> None:
+    strangers = value.keys() - {"type", "config"}
+    if strangers or not isinstance(value.get("type"), str):
+        raise InvalidOptions(
+            f"compute_context (from {origin}) should read {{type: LocalTorch, config: {{...}}}}, "
+            f"and is {redacted(value)!r}"
+        )
+
+
+def _refuse_key(key: str, origin: str) -> NoReturn:
+    plain = {known.replace("_", ""): known for known in KEYS}
+    close = difflib.get_close_matches(str(key).replace("_", "").lower(), plain, n=1, cutoff=0.5)
+    hint = f"did you mean {plain[close[0]]}?" if close else f"known are {', '.join(KEYS)}"
+    raise InvalidOptions(f"unknown option {key} (from {origin}); {hint}")
+
+
+def _from_file() -> dict[str, Any]:
+    path = Options.config_file()
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidOptions(f"the options file {path} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InvalidOptions(f"the options file {path} should hold  key: value  lines")
+    return content
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in KEYS:
+        if (value := os.environ.get(PREFIX + key.upper())) is not None:
+            found[key] = yaml.safe_load(value) if key == "compute_context" else value
+    return found

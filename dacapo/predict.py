@@ -1,0 +1,145 @@
+"""Predicting with a run: any region of any array, tile by tile."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from funlib.geometry import Coordinate, Roi
+
+from .compute_context import create_compute_context
+from .errors import DuplicateNameError, InvalidRequest, NotFound
+from .experiments.run import Run
+from .progress import Progress
+from .store.create_store import create_config_store, create_weights_store
+
+if TYPE_CHECKING:
+    from .experiments.datasplits.datasets.arrays.array import Array
+
+
+def predict(
+    run_name: str | Run,
+    iteration: int | str | None,
+    input_container: str | Path | Any,
+    input_dataset: str | None = None,
+    output_path: str | Path | Any = None,
+    output_roi: Roi | str | None = None,
+    num_workers: int = 1,
+    output_dtype: Any = "uint8",
+    overwrite: bool = True,
+    *,
+    device: str | None = None,
+    precision: str = "auto",
+) -> Array:
+    """Predict a region of an array with a run and return the array that was written.
+
+    ``iteration`` is a checkpoint, ``"latest"``, ``"best"`` (of the first score that the task
+    ranks checkpoints by), or None for the weights a ``Run`` object holds, else the latest.
+    ``output_path`` is a folder, in which ``<input name>.zarr/prediction_<run>_<iteration>`` is
+    made, or a container ending in ``.zarr``.  ``output_roi`` is in world units, a ``Roi`` or
+    text such as ``[0:800,0:400,0:400]``; by default the whole input.
+
+    Integer types scale the range of the prediction, 0..1 for probabilities and -1..1 otherwise,
+    to that of the type.  Raises ``NotFound``, ``MissingData``, ``InvalidArray``, ``OutsideData``,
+    and ``DuplicateNameError`` if the output exists and ``overwrite`` is off.
+    """
+    # Imported here: the verbs are imported by everyone, torch and tensorstore only by who computes.
+    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr, open_zarr
+    from .predict_local import predict as predict_tiles
+
+    run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
+    run.ready("predict")
+    if num_workers < 1:
+        raise InvalidRequest(f"num_workers = {num_workers}: should be at least 1")
+    if hasattr(input_container, "container"):  # an identifier, as existing scripts pass
+        container, dataset = input_container.container, input_container.dataset
+    else:
+        container, dataset = Path(input_container), str(input_dataset)
+    raw = open_zarr(container, dataset)
+    iteration = load_iteration(run, iteration, isinstance(run_name, Run))
+    roi = _region(output_roi, raw, run.model.scale(raw.voxel_size))
+    where, name = _output(output_path, Path(container), run.key, iteration)
+    if not overwrite and (where / name).exists():
+        raise DuplicateNameError(f"{where}/{name} exists; choose another output, or pass --overwrite")
+    voxel_size = run.model.scale(raw.voxel_size)
+    output = create_zarr(
+        where,
+        name,
+        shape=(run.model.num_out_channels, *(roi.shape / voxel_size)),
+        dtype=output_dtype,
+        voxel_size=voxel_size,
+        offset=roi.offset,
+        axis_names=["c^", *raw.axis_names[-raw.dims :]],
+        units=raw.units,
+        overwrite=True,
+    )
+    device = device or str(create_compute_context().device)
+    with Progress(f"predicting with {run.key} at {iteration}", 1, unit="tile") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress.to(done)
+
+        predict_tiles(run.model, raw, output, roi, device=device, precision=precision, progress=show)
+    return output
+
+
+def load_iteration(run: Run, iteration: int | str | None, holds_weights: bool = False) -> int:
+    """Load the weights asked for into a run and return their iteration."""
+    if iteration is None and holds_weights:
+        return run.training_stats.trained_until()
+    weights_store = create_weights_store()
+    if iteration == "best":
+        iteration = best_iteration(run)
+    elif iteration in (None, "latest"):
+        iteration = weights_store.latest_iteration(run)
+        if iteration is None:
+            raise NotFound(f"run {run.key} has no checkpoint; train it with  dacapo train {run.key}")
+    number = int(str(iteration))
+    run.load_weights(weights_store.retrieve_weights(run, number))
+    return number
+
+
+def best_iteration(run: Run) -> int:
+    """Return the best checkpoint by the first criterion that the task ranks checkpoints by."""
+    records = create_weights_store().best(run)
+    ranking = [c for c in run.task.evaluator.criteria if run.task.evaluator.store_best(c)]
+    for criterion in ranking:
+        for record in records:
+            if record.criterion == criterion:
+                return int(record.iteration)
+    raise NotFound(
+        f"run {run.key} has no best checkpoint yet; validate one with  dacapo validate {run.key} -i ITERATION"
+    )
+
+
+def parse_roi(text: str) -> Roi:
+    """Read a region written as ``[begin:end,begin:end,...]``, in world units."""
+    if not re.fullmatch(r"\[?\s*-?\d+\s*:\s*-?\d+(\s*,\s*-?\d+\s*:\s*-?\d+)*\s*\]?", text.strip()):
+        raise InvalidRequest(f"{text!r} is no region; write it as [0:800,0:400,0:400], in world units")
+    pairs = [tuple(int(n) for n in pair.split(":")) for pair in text.strip().strip("[]").split(",")]
+    begin, end = Coordinate(p[0] for p in pairs), Coordinate(p[1] for p in pairs)
+    if any(e <= b for b, e in pairs):
+        raise InvalidRequest(f"{text!r}: every end should lie behind its begin")
+    return Roi(begin, end - begin)
+
+
+def _region(wanted: Roi | str | None, raw: Array, voxel_size: Coordinate) -> Roi:
+    if wanted is None:
+        return raw.roi.snap_to_grid(voxel_size, mode="shrink")
+    roi = parse_roi(wanted) if isinstance(wanted, str) else wanted
+    if roi.dims != raw.dims:
+        raise InvalidRequest(f"the region {roi} has {roi.dims} axes, {raw.name} has {raw.dims}")
+    return roi.snap_to_grid(voxel_size, mode="grow")
+
+
+def _output(path: Any, source: Path, run: str, iteration: int) -> tuple[Path, str]:
+    if hasattr(path, "container"):
+        return Path(path.container), str(path.dataset)
+    if path is None:
+        raise InvalidRequest("predict needs an output_path: a folder, or a container ending in .zarr")
+    where = Path(path)
+    if where.suffix not in (".zarr", ".n5"):
+        where = where / f"{source.stem}.zarr"
+    return where, f"prediction_{run}_{iteration}"

@@ -1,0 +1,134 @@
+"""Training a run: batches, stats, checkpoints and validations, until it is done or asked to stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from .compute_context import create_compute_context
+from .errors import InvalidRequest, Stopped
+from .experiments.run import Run
+from .progress import Progress
+from .stopping import StopRequest, stop_requests
+from .store.create_store import (
+    create_array_store,
+    create_config_store,
+    create_stats_store,
+    create_weights_store,
+)
+from .validate import validate_run
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_STORES = 10.0
+
+
+def train(run_name: str, do_validate: bool = True, **options: Any) -> None:
+    """Train the stored run of that name (``name`` or ``name:repetition``), going on where it left off.
+
+    Further options are those of ``train_run``.  Raises ``NotFound`` for an unknown run,
+    ``NotReady`` for parts that are missing here, and ``Stopped`` when a signal asked for it.
+    """
+    run = Run(create_config_store().retrieve_run_config(run_name))
+    train_run(run, do_validate, **options)
+
+
+def train_run(
+    run: Run,
+    do_validate: bool = True,
+    *,
+    validate: bool | None = None,
+    save_snapshots: bool = True,
+    device: str | None = None,
+) -> None:
+    """Train a run up to its number of iterations, going on from its newest checkpoint.
+
+    Stats are stored every ten seconds, checkpoints at every ``validation_interval`` (and
+    ``checkpoint_interval``) and at the end; after each validation interval and at the end the
+    run is validated.  ``validate`` is another name for ``do_validate``.
+
+    SIGTERM, SIGINT and SIGUSR1 make it write a checkpoint after the current iteration and
+    raise ``Stopped``; training the run again goes on from there as if nothing had happened.
+    """
+    run.ready("train")
+    do_validate = (do_validate if validate is None else validate) and bool(run.datasplit.validate)
+    if not run.trainer.can_train(run.datasplit.train):
+        raise InvalidRequest(
+            f"run {run.key}: {type(run.trainer).__name__} {run.config.trainer_config.name!r} cannot train "
+            f"on datasplit {run.config.datasplit_config.name!r}: it needs training datasets with ground truth"
+        )
+    session = _Session(run, do_validate, device or str(create_compute_context().device))
+    with stop_requests() as stop:
+        session.go(stop, save_snapshots)
+
+
+class _Session:
+    """One process training one run: what it stores, when, and where it is."""
+
+    def __init__(self, run: Run, do_validate: bool, device: str) -> None:
+        self.run, self.do_validate, self.device = run, do_validate, device
+        self.stats_store = create_stats_store()
+        self.weights_store = create_weights_store()
+        self.stored_at = time.monotonic()
+
+    def go(self, stop: StopRequest, save_snapshots: bool) -> None:
+        run = self.run
+        run.model.to(self.device)
+        iteration = run.resume(self.stats_store, self.weights_store)
+        run.move_optimizer(self.device)
+        self._catch_up(iteration)
+        if iteration >= run.train_until:
+            logger.info("run %s is trained: it has reached iteration %d", run.key, iteration)
+            return
+        snapshots = create_array_store().snapshot_container(run.key) if save_snapshots else None
+        run.trainer.build_batch_provider(run.datasplit.train, run.model, run.task, snapshots)
+        progress = Progress(f"training {run.key}", run.train_until, iteration)
+        with run.trainer as trainer, progress:
+            run.model.train()
+            steps = trainer.iterate(
+                run.train_until - iteration, run.model, run.optimizer, self.device
+            )
+            for stats in steps:
+                run.training_stats.add_iteration_stats(stats)
+                progress.advance(note=f"loss {stats.loss:.4f}")
+                self._after(stats.iteration + 1, stop)
+
+    def _after(self, reached: int, stop: StopRequest) -> None:
+        """Store what is due once ``reached`` iterations are done."""
+        run, config = self.run, self.run.config
+        last = reached == run.train_until
+        valid = last or reached % run.validation_interval == 0
+        extra = config.checkpoint_interval is not None and reached % config.checkpoint_interval == 0
+        if valid or extra or stop:
+            self._checkpoint()
+        elif time.monotonic() - self.stored_at > SECONDS_BETWEEN_STORES:
+            self._persist()
+        if stop and stop.signal is not None and not last:
+            raise Stopped(
+                f"run {run.key}: asked to stop by {stop.signal.name}; iteration {reached} of "
+                f"{run.train_until} is kept as a checkpoint; go on with  dacapo train {run.key}"
+            )
+        if valid and self.do_validate:
+            self._validate(reached)
+
+    def _checkpoint(self) -> None:
+        # Stats first: a checkpoint without its stats would leave a gap in them, the other way
+        # round the stats are only cut back to the checkpoint.
+        self._persist()
+        self.run.checkpoint(self.weights_store)
+
+    def _persist(self) -> None:
+        self.run.persist(self.stats_store)
+        self.stored_at = time.monotonic()
+
+    def _catch_up(self, iteration: int) -> None:
+        """Validate the checkpoint to go on from, if it was due and the last process did not get to it."""
+        due = iteration and (iteration % self.run.validation_interval == 0 or iteration == self.run.train_until)
+        done = {scores.iteration for scores in self.run.validation_scores.scores}
+        if self.do_validate and due and iteration not in done:
+            self._validate(iteration)
+
+    def _validate(self, iteration: int) -> None:
+        validate_run(self.run, iteration, device=self.device)
+        self.run.model.train()

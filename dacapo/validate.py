@@ -1,0 +1,148 @@
+"""Validating a run: predict, segment under every parameter set, score, and remember the best."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .compute_context import create_compute_context
+from .config import build
+from .errors import InvalidArray, InvalidRequest
+from .experiments.run import Run
+from .experiments.validation_scores import ValidationIterationScores, ValidationScores
+from .progress import Progress
+from .store.array_store import LocalArrayIdentifier
+from .store.create_store import (
+    create_array_store,
+    create_config_store,
+    create_stats_store,
+    create_weights_store,
+)
+
+if TYPE_CHECKING:
+    from .experiments.datasplits.datasets import Dataset
+    from .experiments.datasplits.datasets.arrays.array import Array
+    from .store.weights_store import WeightsStore
+
+logger = logging.getLogger(__name__)
+
+
+def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **options: Any) -> Any:
+    """Validate a checkpoint of the stored run of that name and return its scores.
+
+    Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a
+    datasplit config whose validation datasets are used instead of the run's own.  Raises
+    ``NotFound`` for an unknown run or checkpoint.
+    """
+    run = Run(create_config_store().retrieve_run_config(run_name))
+    run.ready("validate")
+    weights_store = create_weights_store()
+    if iteration != 0 or weights_store.latest_iteration(run) is not None:
+        run.load_weights(weights_store.retrieve_weights(run, iteration))
+    stats_store = create_stats_store()
+    run.training_stats = stats_store.retrieve_training_stats(run)
+    run.validation_scores.scores = list(stats_store.retrieve_validation_iteration_scores(run))
+    return validate_run(run, iteration, datasets_config, **options)
+
+
+def validate_run(
+    run: Run, iteration: int, datasets_config: Any = None, *, device: str | None = None, keep_all: bool = False
+) -> ValidationIterationScores:
+    """Validate the weights that the run holds now as those of ``iteration``, and store the scores.
+
+    Every parameter set of the task is tried on one and the same prediction.  Predictions and
+    segmentations go to the run's validation container; those of earlier iterations that are the
+    best of nothing are removed unless ``keep_all`` is given.  Raises ``InvalidRequest`` if there
+    is nothing to validate on.
+    """
+    datasets = (build(datasets_config) if datasets_config is not None else run.datasplit).validate
+    if not datasets:
+        raise InvalidRequest(
+            f"run {run.key}: datasplit {run.config.datasplit_config.name!r} has no validation datasets; add some"
+        )
+    device = device or str(create_compute_context().device)
+    run.model.to(device)
+    rows = [_validate_dataset(run, iteration, dataset, device) for dataset in datasets]
+    scores = ValidationIterationScores(iteration, rows)
+    if datasets_config is not None:
+        return scores  # other datasets than the run's own: their scores would mix up its labels
+    run.validation_scores.add_iteration_scores(scores)
+    create_stats_store().store_validation_iteration_scores(run, run.validation_scores)
+    weights_store = create_weights_store()
+    record_best(run, run.validation_scores, weights_store)
+    if not keep_all:
+        _forget_arrays(run, iteration, weights_store)
+    return scores
+
+
+def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore) -> None:
+    """Record the best checkpoint and parameters of each dataset and criterion, where they changed."""
+    kept = set(weights_store.iterations(run))
+    for dataset in scores.dataset_names:
+        for criterion in scores.criteria:
+            best = scores.best(dataset, criterion)
+            if best is not None and best.iteration in kept:
+                weights_store.store_best(
+                    run, best.iteration, dataset, criterion, value=best.value, parameters=best.parameters
+                )
+
+
+def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -> list[list[float]]:
+    """Return, for each parameter set, the score of each criterion on one dataset."""
+    # Imported here: the verbs are imported by everyone, torch and zarr only by who computes.
+    from .predict_local import predict
+
+    truth = dataset.gt
+    if truth is None:
+        raise InvalidRequest(f"run {run.key}: validation dataset {dataset.name!r} has no ground truth; give it gt_config")
+    arrays = create_array_store()
+    output_voxel_size = run.model.scale(dataset.raw.voxel_size)
+    if truth.voxel_size != output_voxel_size:
+        raise InvalidArray(
+            f"validation dataset {dataset.name!r}: its ground truth has voxel size {tuple(truth.voxel_size)}, the "
+            f"prediction {tuple(output_voxel_size)}; bring it there with a ResampledArrayConfig"
+        )
+    roi = truth.roi
+    identifier = arrays.validation_prediction_array(run.key, iteration, dataset)
+    prediction = _new_array(identifier, truth, run.model.num_out_channels, "float32")
+    with Progress(f"validating {run.key} at {iteration} on {dataset.name}", 1, unit="tile") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress.to(done)
+
+        predict(run.model, dataset.raw, prediction, roi, device=device, progress=show)
+    run.task.post_processor.set_prediction(prediction)
+    rows = []
+    for parameters in run.task.parameters:
+        where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
+        output = run.task.post_processor.process(parameters, where)
+        scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
+        rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    return rows
+
+
+def _new_array(where: LocalArrayIdentifier, like: Array, channels: int, dtype: str) -> Array:
+    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr  # imports tensorstore
+
+    created: Array = create_zarr(
+        where.container,
+        where.dataset,
+        shape=(channels, *like.spatial_shape),
+        dtype=dtype,
+        voxel_size=like.voxel_size,
+        offset=like.offset,
+        axis_names=["c^", *like.axis_names[-like.dims :]],
+        units=like.units,
+        overwrite=True,
+    )
+    return created
+
+
+def _forget_arrays(run: Run, iteration: int, weights_store: WeightsStore) -> None:
+    """Remove the arrays of earlier validations that are not the best of anything."""
+    arrays = create_array_store()
+    spared = {iteration} | {record.iteration for record in weights_store.best(run)}
+    for earlier in run.validation_scores.scores:
+        if earlier.iteration not in spared:
+            arrays.remove_validation(run.key, earlier.iteration)

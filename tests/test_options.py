@@ -1,0 +1,128 @@
+"""Options come from arguments, environment, file and defaults, in this order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dacapo.errors import InvalidOptions
+from dacapo.options import Options, redacted
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("DACAPO_RUNS_BASE_DIR", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def test_defaults(own_home):
+    options = Options.instance()
+    assert (options.type, options.runs_base_dir) == ("files", own_home / "dacapo")
+    assert options.compute_context == {"type": "LocalTorch", "config": {}}
+    assert "mongo_db_host" not in options.serialize()
+
+
+def test_arguments_beat_the_environment_which_beats_the_file(monkeypatch):
+    Path("dacapo.yaml").write_text("runs_base_dir: from_file\nmongo_db_name: from_file\ntype: files\n")
+    monkeypatch.setenv("DACAPO_MONGO_DB_NAME", "from_environment")
+    monkeypatch.setenv("DACAPO_TYPE", "from_environment")
+    options = Options.instance(type="from_argument")
+    assert str(options.runs_base_dir) == "from_file"
+    assert (options.mongo_db_name, options.type) == ("from_environment", "from_argument")
+
+
+@pytest.mark.parametrize("place", ["dacapo.yaml", "~/dacapo.yaml", "~/.config/dacapo/dacapo.yaml"])
+def test_every_place_is_found(place):
+    path = Path(place).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mongo_db_name: lab\n")
+    assert Options.config_file() == path.absolute()
+    assert Options.instance().mongo_db_name == "lab"
+
+
+def test_the_nearest_place_wins(own_home):
+    (own_home / "dacapo.yaml").write_text("mongo_db_name: home\n")
+    Path("dacapo.yaml").write_text("mongo_db_name: here\n")
+    assert Options.instance().mongo_db_name == "here"
+
+
+def test_the_variable_names_a_file_and_is_left_alone(monkeypatch, tmp_path):
+    (tmp_path / "lab.yaml").write_text("mongo_db_name: lab\n")
+    monkeypatch.setenv("DACAPO_OPTIONS_FILE", str(tmp_path / "lab.yaml"))
+    assert Options.instance().mongo_db_name == "lab"
+    monkeypatch.setenv("DACAPO_OPTIONS_FILE", "gone.yaml")
+    with pytest.raises(InvalidOptions, match="DACAPO_OPTIONS_FILE names .*gone.yaml, which is no file"):
+        Options.instance()
+
+
+def test_looking_for_a_file_does_not_change_the_environment():
+    Path("dacapo.yaml").write_text("type: files\n")
+    Options.instance()
+    assert "DACAPO_OPTIONS_FILE" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("mongodbhost", "mongo_db_host"), ("mongodbname", "mongo_db_name"), ("run_base_dir", "runs_base_dir")]
+)
+def test_an_unknown_key_is_an_error_that_suggests_the_right_one(wrong, right):
+    Path("dacapo.yaml").write_text(f"{wrong}: x\n")
+    with pytest.raises(InvalidOptions, match=rf"unknown option {wrong} \(from .*dacapo.yaml\); did you mean {right}\?"):
+        Options.instance()
+    Path("dacapo.yaml").unlink()
+    with pytest.raises(InvalidOptions, match=rf"{wrong} \(from argument\)"):
+        Options.instance(**{wrong: "x"})
+
+
+def test_a_key_like_no_other_lists_what_is_known():
+    with pytest.raises(InvalidOptions, match="known are type, runs_base_dir"):
+        Options.instance(zzz=1)
+
+
+@pytest.mark.parametrize("content", ["type: [1, 2\n", "- a\n- b\n", "just text", "runs_base_dir: 3\n", "compute_context: LocalTorch\n"])
+def test_unreadable_files_and_wrong_values_are_clear_errors(content):
+    Path("dacapo.yaml").write_text(content)
+    with pytest.raises(InvalidOptions):
+        Options.instance()
+
+
+def test_a_compute_context_may_leave_out_its_config(monkeypatch):
+    assert Options.instance(compute_context={"type": "LocalTorch"}).compute_context["config"] == {}
+    with pytest.raises(InvalidOptions, match="compute_context"):
+        Options.instance(compute_context={"kind": "LocalTorch"})
+    monkeypatch.setenv("DACAPO_COMPUTE_CONTEXT", "{type: LocalTorch, config: {device: cpu}}")
+    assert Options.instance().compute_context["config"] == {"device": "cpu"}
+
+
+def test_options_cannot_be_made_by_hand():
+    with pytest.raises(RuntimeError, match="Options.instance"):
+        Options()
+
+
+def test_explain_says_where_each_value_comes_from_without_secrets(monkeypatch):
+    monkeypatch.setenv("DACAPO_MONGO_DB_HOST", "mongodb://anna:s3cret@db.lab:27017/?x=1")
+    rows = {key: (value, origin) for key, value, origin in Options.explain(type="files")}
+    assert rows["mongo_db_host"] == ("mongodb://anna:***@db.lab:27017/?x=1", "environment DACAPO_MONGO_DB_HOST")
+    assert rows["type"] == ("files", "argument")
+    assert rows["runs_base_dir"][1] == "default"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("mongodb+srv://u:p@ss@h/db", "mongodb+srv://u:***@h/db"),
+        ("see mongodb://u:p@h and http://h/x", "see mongodb://u:***@h and http://h/x"),
+        ("mongodb://h:27017", "mongodb://h:27017"),
+        ({"password": "x", "list": ["mongodb://:p@h"]}, {"password": "***", "list": ["mongodb://:***@h"]}),
+    ],
+)
+def test_passwords_are_never_shown(uri, shown):
+    assert redacted(uri) == shown
+
+
+def test_the_password_does_not_show_in_errors():
+    with pytest.raises(InvalidOptions) as caught:
+        Options.instance(mongo_db_name=["mongodb://u:s3cret@h"])
+    assert "s3cret" not in str(caught.value)
