@@ -9,6 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo.errors import InvalidRequest
+
 Bounds = tuple[float | None, float | None]
 
 
@@ -35,6 +37,14 @@ class ScoreLabels:
     datasets: tuple[str, ...]
     parameters: tuple[Any, ...]
     criteria: tuple[Criterion, ...]
+
+    def __attrs_post_init__(self) -> None:
+        for what, texts in zip(("datasets", "parameter sets", "criteria"), self.axes, strict=True):
+            if twice := sorted({text for text in texts if texts.count(text) > 1}):
+                raise InvalidRequest(
+                    f"two of the {what} are called {twice[0]}, so that their scores could not be told "
+                    "apart; rename one of them"
+                )
 
     @classmethod
     def of(cls, datasets: Iterable[Any], parameters: Iterable[Any], evaluation_scores: Any) -> ScoreLabels:

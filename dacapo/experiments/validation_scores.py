@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dacapo.errors import InvalidRequest
 
-from .score_labels import Criterion, Directions, ScoreLabels
+from .score_labels import Directions, ScoreLabels
 
 if TYPE_CHECKING:
     import xarray
@@ -40,9 +40,8 @@ class ValidationIterationScores:
             )
         if own is None or own.axes == labels.axes:
             return np.array(given, np.float64).reshape(labels.shape)
-        source, target = zip(
-            *(_common(a, b) for a, b in zip(own.axes, labels.axes, strict=True)), strict=True
-        )
+        source, target = labels.places(own)
+        values = np.full(labels.shape, np.nan)
         values[np.ix_(*target)] = np.array(given, np.float64).reshape(own.shape)[np.ix_(*source)]
         return values
 
