@@ -1,0 +1,58 @@
+"""Every Python example on every page runs, page by page from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_examples_run(page, session_types):
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, source in enumerate(blocks(page, "python")):
+        exec(compile(source, f"{page.name}, example {number + 1}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_yaml_and_toml_examples_can_be_read(page):
+    import tomllib
+
+    for source in blocks(page, "yaml"):
+        yaml.safe_load(source)
+    for source in blocks(page, "toml"):
+        tomllib.loads(source)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_on_the_page_exist(page):
+    """Every `dacapo verb ...` in a shell example names a command, and only options it has."""
+    from dacapo.cli import cli
+
+    for source in blocks(page, "(?:bash|sh|console)"):
+        for line in re.findall(r"^\$? ?dacapo (.+)$", source, flags=re.M):
+            words = line.split("#")[0].split()
+            command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+            depth = command if command[:1] == ["run"] else command[:1]
+            result = CliRunner().invoke(cli, [*depth, "--help"])
+            assert result.exit_code == 0, line
+            for option in re.findall(r"(?<= )--[a-z-]+", line):
+                assert option in result.output or option in CliRunner().invoke(cli, ["--help"]).output, line
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
