@@ -20,6 +20,19 @@ Slices = tuple[slice, ...]
 NDArray = np.ndarray[Any, Any]
 
 
+def _bounds(key: Any, size: int) -> tuple[slice, Any]:
+    """Split an index into the range of voxels it needs and what is to be taken of that range."""
+    if not isinstance(key, slice):
+        if not -size <= key < size:
+            raise OutsideData(f"voxel {key} lies outside an axis of {size} voxels")
+        return slice(int(key) % size, int(key) % size + 1), 0
+    wanted = range(size)[key]
+    if not wanted:
+        return slice(0, 0), slice(None)
+    low = min(wanted[0], wanted[-1])
+    return slice(low, max(wanted[0], wanted[-1]) + 1), slice(None, None, wanted.step)
+
+
 class Array(ABC):
     """A lazily read volume with a voxel size, an offset and named axes.
 
@@ -52,10 +65,14 @@ class Array(ABC):
                 f"{tuple(self.voxel_size)} do not go together; one axis per dimension is needed, "
                 "and at most one of them, the first, may be a channel axis such as 'c^'"
             )
-        if len(self.offset) != self.dims:
+        if len(self.offset) != self.dims or len(self.units) != self.dims:
             raise InvalidArray(
-                f"{name}: offset {tuple(self.offset)} should have {self.dims} values, one per "
-                "spatial axis, in world units"
+                f"{name}: offset {tuple(self.offset)} and units {self.units} should have {self.dims} "
+                "values each, one per spatial axis; the offset is in world units"
+            )
+        if any(size < 1 for size in self.voxel_size):
+            raise InvalidArray(
+                f"{name}: voxel size {tuple(self.voxel_size)} should be above 0 along every axis"
             )
 
     @property
@@ -84,6 +101,10 @@ class Array(ABC):
 
     def slices(self, roi: Roi) -> Slices:
         """Return the voxel slices of a region; it must lie on the grid, but may lie outside."""
+        if roi.dims != self.dims or None in (*roi.offset, *roi.shape):
+            raise InvalidArray(
+                f"{self.name}: {roi} should be bounded and have {self.dims} dimensions, as the array has"
+            )
         relative = roi - self.offset
         if not (
             relative.offset.is_multiple_of(self.voxel_size) and roi.shape.is_multiple_of(self.voxel_size)
@@ -98,10 +119,32 @@ class Array(ABC):
     def __getitem__(self, key: Any) -> NDArray:
         """Read a region in world units, or slices in voxels as numpy would."""
         if not isinstance(key, Roi):
-            return np.asarray(self.to_ndarray(self.roi)[key])
-        if not self.roi.contains(key):
-            raise OutsideData(f"{self.name}: {key} reaches beyond the data, which covers {self.roi}")
+            return self._index(key if isinstance(key, tuple) else (key,))
+        self._refuse_outside(key)
         return self._read(self.slices(key))
+
+    def _refuse_outside(self, roi: Roi) -> None:
+        if roi.dims == self.dims and not self.roi.contains(roi):
+            raise OutsideData(f"{self.name}: {roi} reaches beyond the data, which covers {self.roi}")
+
+    def _index(self, keys: tuple[Any, ...]) -> NDArray:
+        """Read the voxels that numpy's basic indexing asks for, and no more than their bounding box."""
+        # By type, because comparing an array of indices with Ellipsis gives an array.
+        if any(key is Ellipsis for key in keys):
+            at = next(i for i, key in enumerate(keys) if key is Ellipsis)
+            fill = len(self.shape) - len(keys) + 1
+            keys = keys[:at] + (slice(None),) * fill + keys[at + 1 :]
+        keys += (slice(None),) * (len(self.shape) - len(keys))
+        if len(keys) > len(self.shape) or not all(isinstance(key, slice | int | np.integer) for key in keys):
+            raise InvalidArray(
+                f"{self.name}: {keys} cannot be read; an array of shape {self.shape} takes a Roi in world "
+                "units, or whole numbers and slices in voxels; for all else, read array.data first"
+            )
+        channels = self.channel_dims
+        pairs = [_bounds(key, size) for key, size in zip(keys, self.shape, strict=True)]
+        block = self._read(tuple(bounds for bounds, _ in pairs[channels:]))
+        rest: Any = (*keys[:channels], *(rest for _, rest in pairs[channels:]))
+        return np.asarray(block[rest])
 
     def to_ndarray(self, roi: Roi | None = None, fill_value: float = 0) -> NDArray:
         """Read a region, filling what lies beyond the data with ``fill_value``."""
@@ -118,7 +161,8 @@ class Array(ABC):
             target = tuple(
                 slice(i.start - w.start, i.stop - w.start) for i, w in zip(inside, wanted, strict=True)
             )
-            out[(..., *target)] = self._read(inside)
+            index: Any = (..., *target)
+            out[index] = self._read(inside)
         return out
 
     @property
@@ -156,7 +200,11 @@ class NumpyArray(Array):
         self._data = data
 
     def _read(self, slices: Slices) -> NDArray:
-        return self._data[(..., *slices)]
+        index: Any = (..., *slices)
+        return np.asarray(self._data[index])
+
+    def _index(self, keys: tuple[Any, ...]) -> NDArray:
+        return np.asarray(self._data[keys])
 
     @property
     def data(self) -> NDArray:
@@ -166,7 +214,6 @@ class NumpyArray(Array):
     def __setitem__(self, key: Any, values: Any) -> None:
         """Write a region in world units, or slices in voxels as numpy would."""
         if isinstance(key, Roi):
-            if not self.roi.contains(key):
-                raise OutsideData(f"{self.name}: {key} reaches beyond the data, {self.roi}")
+            self._refuse_outside(key)
             key = (..., *self.slices(key))
         self._data[key] = values

@@ -1,0 +1,5 @@
+"""The old import path of ``ResampledArrayConfig``."""
+
+from .configs import ResampledArrayConfig
+
+__all__ = ["ResampledArrayConfig"]

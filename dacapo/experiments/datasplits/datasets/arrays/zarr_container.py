@@ -1,0 +1,128 @@
+"""Where the datasets of a zarr or N5 container lie, and what its JSON files say about them.
+
+Read directly, because that needs no zarr library and is the same for every format.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+import tensorstore as ts
+
+from dacapo.errors import InvalidArray, MissingData
+
+JSON = dict[str, Any]
+
+DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3", "attributes.json": "n5"}
+
+
+def location(container: Path | str, dataset: str = "") -> str:
+    """Return where a dataset lies: a path, or a URL even where ``Path`` has taken a slash from it."""
+    place = str(container).rstrip("/")
+    scheme, colon, rest = place.partition(":/")
+    if colon and "/" not in scheme:
+        place = f"{scheme}://{rest.lstrip('/')}"
+    inside = "/".join(part for part in dataset.split("/") if part not in ("", "."))
+    return f"{place}/{inside}" if inside else place
+
+
+def kvstore(place: str) -> Any:
+    """Return what tensorstore calls the store of a path or URL."""
+    return f"{place}/" if "://" in place else {"driver": "file", "path": f"{os.path.abspath(place)}/"}
+
+
+def read_json(place: str, name: str) -> JSON | None:
+    """Return the content of a JSON file in a folder or under a URL; None if there is none."""
+    try:
+        found = ts.KvStore.open(kvstore(place)).result().read(name).result()
+    except ValueError as error:
+        # Such as a path through something that is a file.
+        if Path(place).exists() or "://" in place:
+            raise InvalidArray(f"{place}/{name} cannot be read: {error}") from error
+        return None
+    if found.state != "value":
+        return None
+    try:
+        content: JSON = json.loads(found.value)
+    except ValueError as error:
+        raise InvalidArray(f"{place}/{name} is not valid JSON ({error}); write it again") from error
+    return content
+
+
+@attrs.frozen
+class Node:
+    """One dataset: the driver that reads it, its shape, and its attributes."""
+
+    place: str
+    driver: str
+    shape: tuple[int, ...]
+    attributes: JSON
+
+
+def find_array(place: str) -> Node | None:
+    """Return the dataset at a place; None if there is nothing, or a group."""
+    for name, driver in DRIVERS.items():
+        metadata = read_json(place, name)
+        if metadata is None:
+            continue
+        shape = metadata.get("dimensions" if driver == "n5" else "shape")
+        if shape is None:
+            return None
+        if driver == "zarr":
+            return Node(place, driver, tuple(shape), read_json(place, ".zattrs") or {})
+        if driver == "zarr3":
+            named = metadata.get("dimension_names") or []
+            default = {"axis_names": named} if named and None not in named else {}
+            return Node(place, driver, tuple(shape), {**default, **(metadata.get("attributes") or {})})
+        # N5 counts its axes the other way round: x first.
+        return Node(place, driver, tuple(shape)[::-1], metadata)
+    return None
+
+
+def group_attributes(place: str) -> JSON:
+    """Return the attributes of a zarr group; empty if it has none."""
+    modern = read_json(place, "zarr.json")
+    return (modern.get("attributes") if modern else read_json(place, ".zattrs")) or {}
+
+
+def missing(container: Path | str, dataset: str) -> NoReturn:
+    """Raise ``MissingData`` for a dataset, naming what lies near it."""
+    place = location(container, dataset)
+    if "://" in place:
+        raise MissingData(f"there is no zarr or N5 dataset at {place}; check container and dataset")
+    root = Path(location(container))
+    if not root.is_dir():
+        near = next((folder for folder in root.parents if folder.is_dir()), Path("/"))
+        names = sorted(entry.name for entry in near.iterdir())
+        raise MissingData(f"there is no container {root}{_nearby(root.name, names, str(near))}")
+    names = datasets(root)
+    raise MissingData(f"there is no dataset {dataset!r} in {root}{_nearby(dataset, names, str(root))}")
+
+
+def _nearby(name: str, names: list[str], where: str) -> str:
+    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"; did you mean {' or '.join(close)}?"
+    if names:
+        return f"; {where} holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+    return f"; {where} holds nothing of the kind"
+
+
+def datasets(root: Path, limit: int = 200) -> list[str]:
+    """Return the names of the datasets in a local container, at most ``limit``."""
+    found: list[str] = []
+    groups = [root]
+    while groups and len(found) < limit:
+        group = groups.pop(0)
+        for entry in sorted(group.iterdir()):
+            if not entry.is_dir() or entry.name.startswith("."):
+                continue
+            if find_array(str(entry)) is not None:
+                found.append(str(entry.relative_to(root)))
+            else:
+                groups.append(entry)
+    return found
