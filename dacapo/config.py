@@ -74,7 +74,7 @@ class Config:
             except (TypeError, ValueError) as error:
                 self.refuse(name, str(error))
             if checked is not value:
-                setattr(self, name, checked)
+                object.__setattr__(self, name, checked)  # configs may be frozen
         self.check()
 
     def check(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from dacapo.config import Config, field, implemented_by
@@ -33,29 +35,31 @@ class DistanceTaskConfig(TaskConfig):
     )
     clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
     clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    thresholds: list[float] = field(
+        "Where to cut the prediction, which is between -1 and 1: validation tries each of them.",
+        factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
+    )
 
     def check(self) -> None:
-        if not self.channels or len(set(self.channels)) < len(self.channels):
-            self.refuse("channels", "should name at least one class, each once")
-        for name in ("clip_distance", "scale_factor"):
-            if not getattr(self, name) > 0:
-                self.refuse(name, "should be above 0")
-        if self.tol_distance < 0:
-            self.refuse("tol_distance", "should be 0 or more")
-        if not 0 < self.clipmin <= self.clipmax < 1:
-            self.refuse("clipmin", f"should be above 0 and at most clipmax ({self.clipmax}), below 1")
+        _check_names(self, "channels", 1)
+        if not 0 < self.scale_factor < math.inf:
+            self.refuse("scale_factor", "should be above 0")
+        _check_distances(self)
+        _check_clips(self)
+        if not self.thresholds or len(set(self.thresholds)) < len(self.thresholds):
+            self.refuse("thresholds", "should hold at least one threshold, each once")
+        if not all(-1 <= threshold < 1 for threshold in self.thresholds):
+            self.refuse("thresholds", "should lie between -1 and 1, where predictions do")
 
 
 @attrs.define(kw_only=True)
 class OneHotTaskConfig(TaskConfig):
-    """Predict which one of several classes each voxel belongs to."""
+    """Predict, for every voxel, which of several classes it belongs to."""
 
     task_type = implemented_by("dacapo.experiments.tasks.one_hot:OneHotTask")
 
     classes: list[str] = field("The classes; a voxel of label i belongs to the i-th, counting from 0.")
-    kernel_size: int | None = field(
-        "Width in voxels of the last convolution; None means 1.", default=None
-    )
+    kernel_size: int | None = field("Width in voxels of the last convolution; None means 1.", default=None)
     clip_distance: float = field(
         "Distances beyond this, in world units, all count the same in the clipped scores.", default=200.0
     )
@@ -64,13 +68,16 @@ class OneHotTaskConfig(TaskConfig):
         default=40.0,
     )
 
+    balance_classes: bool = field("Let rare classes count as much as frequent ones.", default=True)
+    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
+    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+
     def check(self) -> None:
-        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
-            self.refuse("classes", "should name at least two classes, each once")
+        _check_names(self, "classes", 2)
         if self.kernel_size is not None and (self.kernel_size < 1 or self.kernel_size % 2 == 0):
             self.refuse("kernel_size", "should be an odd number of voxels")
-        if not self.clip_distance > 0 or self.tol_distance < 0:
-            self.refuse("clip_distance", "should be above 0, and tol_distance 0 or more")
+        _check_distances(self)
+        _check_clips(self)
 
 
 @attrs.define(kw_only=True)
@@ -81,3 +88,25 @@ class DummyTaskConfig(TaskConfig):
 
     embedding_dims: int = field("How many channels to predict.")
     detection_threshold: float = field("Predictions above it count as detected.")
+
+    def check(self) -> None:
+        if self.embedding_dims < 1:
+            self.refuse("embedding_dims", "should be 1 or more")
+
+
+def _check_names(config: TaskConfig, field_name: str, at_least: int) -> None:
+    names = getattr(config, field_name)
+    if len(names) < at_least or len(set(names)) < len(names) or not all(names):
+        config.refuse(field_name, f"should name at least {at_least} class(es), each once")
+
+
+def _check_distances(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+    if not config.clip_distance > 0:
+        config.refuse("clip_distance", "should be above 0")
+    if not config.tol_distance >= 0:
+        config.refuse("tol_distance", "should be 0 or more")
+
+
+def _check_clips(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+    if not 0 < config.clipmin <= config.clipmax < 1:
+        config.refuse("clipmin", f"should be above 0 and at most clipmax ({config.clipmax}), below 1")

@@ -1,0 +1,92 @@
+"""Scoring the segmentation of one or several classes, voxel by voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dacapo.errors import InvalidArray
+from dacapo.experiments.datasplits.datasets.arrays.array import Array
+
+from ..labels import BINARY_REMEDY, of_channel, read_channels, read_mask, require_labels
+from .evaluator import Evaluator
+from .scores import (
+    BinarySegmentationEvaluationScores,
+    EvaluationScores,
+    MultiChannelBinarySegmentationEvaluationScores,
+)
+
+NDArray = np.ndarray[Any, Any]
+
+
+class BinarySegmentationEvaluator(Evaluator):
+    """Scores the binary segmentation of each channel.
+
+    ``clip_distance`` and ``tol_distance`` are in world units.  Without ``channels`` it compares
+    single volumes, and its criteria are the plain names of the scores.
+    """
+
+    def __init__(
+        self, clip_distance: float, tol_distance: float, channels: Sequence[str] | None = None
+    ) -> None:
+        super().__init__()
+        self.clip_distance = clip_distance
+        self.tol_distance = tol_distance
+        self.channels = list(channels or [])
+
+    @property
+    def score(self) -> EvaluationScores:
+        """Empty scores, of each channel if the evaluator has channels."""
+        single = BinarySegmentationEvaluationScores()
+        return self._named([single] * len(self.channels)) if self.channels else single
+
+    def evaluate(self, output: Array, truth: Array, mask: Array | None = None) -> EvaluationScores:
+        """Score a segmentation, not 0 where a class is, against a truth of 0 and 1.
+
+        Raises ``InvalidArray`` if the two cannot be laid over each other, ``InvalidLabels`` if
+        the truth is not binary where it counts.
+        """
+        require_same_grid(output, truth)
+        names = self.channels or ["foreground"]
+        known = read_mask(mask, output.roi, len(names))
+        pairs = self._read(output, truth, names, known)
+        scores = [
+            self._compare(*pair, output.voxel_size, of_channel(known, i)) for i, pair in enumerate(pairs)
+        ]
+        return self._named(scores) if self.channels else scores[0]
+
+    def _read(
+        self, output: Array, truth: Array, names: list[str], known: NDArray | None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
+        """Yield truth and test of each channel, as booleans."""
+        tests, truths = read_channels(output, names), read_channels(truth, names, output.roi)
+        for i, name in enumerate(names):
+            whose = f"channel {name!r} of {truth.name}"
+            require_labels(truths[i], 2, of_channel(known, i), whose, BINARY_REMEDY)
+            yield truths[i] == 1, tests[i] != 0
+
+    def _compare(
+        self, truth: NDArray, test: NDArray, voxel_size: Sequence[float], mask: NDArray | None
+    ) -> BinarySegmentationEvaluationScores:
+        # Imported here, so that the names and directions of scores are known without an edt.
+        from .binary_scores import binary_scores
+
+        return binary_scores(truth, test, voxel_size, self.clip_distance, self.tol_distance, mask)
+
+    def _named(
+        self, scores: list[BinarySegmentationEvaluationScores]
+    ) -> MultiChannelBinarySegmentationEvaluationScores:
+        pairs = list(zip(self.channels, scores, strict=True))
+        return MultiChannelBinarySegmentationEvaluationScores(channel_scores=pairs)
+
+
+def require_same_grid(output: Array, truth: Array) -> None:
+    """Raise ``InvalidArray`` unless the truth has the voxels of the output, and covers it."""
+    if output.voxel_size != truth.voxel_size or not truth.roi.contains(output.roi):
+        raise InvalidArray(
+            f"{output.name} with voxel size {tuple(output.voxel_size)} over {output.roi} cannot be "
+            f"compared with {truth.name}, voxel size {tuple(truth.voxel_size)} over {truth.roi}: predict on "
+            "the grid of the ground truth, or bring the truth there with a ResampledArrayConfig"
+        )

@@ -1,0 +1,174 @@
+"""What evaluators measure: each score, what it can be, and which direction is better.
+
+Of the truth and of what is tested, *positives* are the voxels of the class.  TP, FP, FN and TN
+count true and false positives and negatives; "tolerant" scores forgive a false voxel that is at
+most ``tol_distance`` from the other's nearest positive.  Distances are between voxel centres,
+in world units.  A ratio of 0 to 0 is NaN.  Unless their help says otherwise, scores are NaN
+where truth or test have no positives.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+import attrs
+
+from dacapo.config import Config, field
+from dacapo.errors import InvalidRequest
+
+Bounds = tuple[float, float]
+FRACTION: Bounds = (0.0, 1.0)
+LENGTH: Bounds = (0.0, math.inf)
+BITS: Bounds = (0.0, 2.0)  # of two binary volumes: that of two independent fair coins
+
+
+@attrs.frozen
+class Meaning:
+    """How the values of a score are to be read."""
+
+    bounds: Bounds
+    higher_is_better: bool
+    store_best: bool = False
+
+
+def score(help_text: str, bounds: Bounds, better: str, store_best: bool = False) -> Any:
+    """Declare a score: a float, NaN until it is measured; ``better`` is "high" or "low"."""
+    meaning = Meaning(bounds, better == "high", store_best)
+    return attrs.field(default=math.nan, metadata={"help_text": help_text, "meaning": meaning})
+
+
+class _Criteria:
+    """The names of all scores of a class, in the order of their declaration."""
+
+    def __get__(self, scores: object | None, owner: type) -> list[str]:
+        return [f.name for f in attrs.fields(owner) if "meaning" in f.metadata]
+
+
+@attrs.define(kw_only=True)
+class EvaluationScores(Config, kind="evaluation_scores"):
+    """The scores of one segmentation; subclasses declare each with ``score(...)``."""
+
+    name: str = field("Scores need no name.", init=False, default="", repr=False)
+
+    criteria = _Criteria()
+
+    @classmethod
+    def meaning(cls, criterion: str) -> Meaning:
+        """Return how to read a score; raises ``InvalidRequest`` for an unknown one."""
+        if criterion not in cls.criteria:
+            close = difflib.get_close_matches(criterion, cls.criteria, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(cls.criteria)}"
+            raise InvalidRequest(f"{cls.__name__} has no criterion {criterion!r}; {hint}")
+        found: Meaning = getattr(attrs.fields(cls), criterion).metadata["meaning"]
+        return found
+
+    @classmethod
+    def higher_is_better(cls, criterion: str) -> bool:
+        """Say whether larger values of a score are better."""
+        return cls.meaning(criterion).higher_is_better
+
+    @classmethod
+    def bounds(cls, criterion: str) -> Bounds:
+        """Return the least and the greatest value a score can have."""
+        return cls.meaning(criterion).bounds
+
+    @classmethod
+    def store_best(cls, criterion: str) -> bool:
+        """Say whether the checkpoint that is best by this score deserves to be kept."""
+        return cls.meaning(criterion).store_best
+
+
+@attrs.define(kw_only=True)
+class BinarySegmentationEvaluationScores(EvaluationScores):
+    """How well one class was found, voxel by voxel."""
+
+    dice: float = score("2 TP / (2 TP + FP + FN); NaN only if both are empty.", FRACTION, "high")
+    jaccard: float = score("TP / (TP + FP + FN); NaN only if both are empty.", FRACTION, "high")
+    hausdorff: float = score(
+        "The largest distance of any positive to the nearest of the other; 0 if both are empty.",
+        LENGTH,
+        "low",
+    )
+    false_negative_rate: float = score("FN / positives of the truth.", FRACTION, "low")
+    false_negative_rate_with_tolerance: float = score("The same, tolerant.", FRACTION, "low")
+    false_positive_rate: float = score("FP / negatives of the truth.", FRACTION, "low")
+    false_discovery_rate: float = score(
+        "FP / positives of the test; NaN only if there are none.", FRACTION, "low"
+    )
+    false_positive_rate_with_tolerance: float = score(
+        "Tolerant FP / negatives of the truth.", FRACTION, "low"
+    )
+    voi: float = score(
+        "Variation of information: H(truth | test) + H(test | truth), in bits.", BITS, "low", store_best=True
+    )
+    mean_false_distance: float = score("The mean of the next two.", LENGTH, "low")
+    mean_false_negative_distance: float = score(
+        "Mean distance of the truth's positives to the test's; 0 where they agree.", LENGTH, "low"
+    )
+    mean_false_positive_distance: float = score(
+        "Mean distance of the test's positives to the truth's; 0 where they agree.", LENGTH, "low"
+    )
+    mean_false_distance_clipped: float = score("The mean of the next two.", LENGTH, "low")
+    mean_false_negative_distance_clipped: float = score(
+        "As unclipped, every distance at most clip_distance.", LENGTH, "low"
+    )
+    mean_false_positive_distance_clipped: float = score(
+        "As unclipped, every distance at most clip_distance.", LENGTH, "low"
+    )
+    precision_with_tolerance: float = score(
+        "TP / (TP + FP), tolerant: whatever is forgiven is a true positive.", FRACTION, "high"
+    )
+    recall_with_tolerance: float = score("TP / (TP + FN), tolerant.", FRACTION, "high")
+    f1_score_with_tolerance: float = score(
+        "Harmonic mean of the two before; NaN if both are 0.", FRACTION, "high"
+    )
+    precision: float = score("TP / (TP + FP).", FRACTION, "high")
+    recall: float = score("TP / (TP + FN).", FRACTION, "high")
+    f1_score: float = score(
+        "Harmonic mean of precision and recall; NaN if both are 0.", FRACTION, "high", store_best=True
+    )
+
+
+SEPARATOR = "__"
+
+
+@attrs.define(kw_only=True)
+class MultiChannelBinarySegmentationEvaluationScores(EvaluationScores):
+    """The scores of several classes; a criterion is called ``<channel>__<score>``."""
+
+    channel_scores: list[tuple[str, BinarySegmentationEvaluationScores]] = field(
+        "The name of each channel and its scores."
+    )
+
+    @property
+    def criteria(self) -> list[str]:  # type: ignore[override]
+        """All scores of the first channel, all of the second, and so on."""
+        return [
+            f"{channel}{SEPARATOR}{criterion}"
+            for channel, scores in self.channel_scores
+            for criterion in scores.criteria
+        ]
+
+    @classmethod
+    def meaning(cls, criterion: str) -> Meaning:
+        """Return how to read a score, whatever its channel is called."""
+        return BinarySegmentationEvaluationScores.meaning(criterion.rpartition(SEPARATOR)[2])
+
+    def __getattr__(self, criterion: str) -> float:
+        channel, _, single = criterion.rpartition(SEPARATOR)
+        if channel and not criterion.startswith(SEPARATOR):
+            for name, scores in self.channel_scores:
+                if name == channel and single in scores.criteria:
+                    value: float = getattr(scores, single)
+                    return value
+        raise AttributeError(f"{type(self).__name__} has no score {criterion!r}")
+
+
+@attrs.define(kw_only=True)
+class DummyEvaluationScores(EvaluationScores):
+    """Two numbers without a meaning: for tests of the parts around an evaluator."""
+
+    frizz_level: float = score("How much of the test is set.", FRACTION, "high", store_best=True)
+    blipp_score: float = score("How much of test and truth differs.", FRACTION, "low", store_best=True)

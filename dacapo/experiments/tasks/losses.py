@@ -1,0 +1,73 @@
+"""What training minimises.
+
+All losses are weighted means, sum(w * error) / sum(w): a weight acts once, and what weighs 0
+counts neither in the sum nor in the mean, whatever is predicted there.  Where everything
+weighs 0 the loss is 0, with a gradient of 0.  Predictions, targets and weights are
+(batch, channel, spatial...); sums are in float32, also under autocast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class Loss(ABC):
+    """How wrong a prediction is."""
+
+    @abstractmethod
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss, a scalar; without weights everything counts the same."""
+
+
+class MSELoss(Loss):
+    """The weighted mean of the squared error."""
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * (p - t)^2) / sum(w)."""
+        return _mean(_difference(prediction, target, weight).square(), weight)
+
+
+class CrossEntropyLoss(Loss):
+    """The weighted mean, over voxels, of the cross-entropy between logits and a one-hot target.
+
+    The weight of a voxel is that of its own class's channel; voxels of no class do not count.
+    """
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * -t * log_softmax(p)) / sum(w * t)."""
+        counted = target if weight is None else target * weight
+        # What does not count is taken out before the exponential: not even NaN there gets through.
+        logits = torch.where(counted.sum(dim=1, keepdim=True) > 0, prediction.float(), 0.0)
+        return _mean(-torch.log_softmax(logits, dim=1), counted)
+
+
+class DummyLoss(Loss):
+    """The weighted mean of the absolute error."""
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * |p - t|) / sum(w)."""
+        return _mean(_difference(prediction, target, weight).abs(), weight)
+
+
+def _difference(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    difference = prediction.float() - target
+    # Not left to the multiplication by 0, which would let infinities and NaN through.
+    return difference if weight is None else torch.where(weight > 0, difference, 0.0)
+
+
+def _mean(errors: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    if weight is None:
+        return errors.mean()
+    # No test of the sum, which would make the device wait for it.
+    smallest = torch.finfo(torch.float32).tiny
+    return (errors * weight).sum() / weight.sum(dtype=torch.float32).clamp(min=smallest)

@@ -1,0 +1,23 @@
+"""How predictions become segmentations, and the parameters that can be chosen."""
+
+from .argmax_post_processor import ArgmaxPostProcessor
+from .dummy_post_processor import DummyPostProcessor
+from .parameters import (
+    ArgmaxPostProcessorParameters,
+    DummyPostProcessorParameters,
+    PostProcessorParameters,
+    ThresholdPostProcessorParameters,
+)
+from .post_processor import PostProcessor
+from .threshold_post_processor import ThresholdPostProcessor
+
+__all__ = [
+    "ArgmaxPostProcessor",
+    "ArgmaxPostProcessorParameters",
+    "DummyPostProcessor",
+    "DummyPostProcessorParameters",
+    "PostProcessor",
+    "PostProcessorParameters",
+    "ThresholdPostProcessor",
+    "ThresholdPostProcessorParameters",
+]

@@ -1,0 +1,26 @@
+"""Giving every voxel its most probable class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .parameters import ArgmaxPostProcessorParameters
+from .post_processor import PostProcessor
+
+NDArray = np.ndarray[Any, Any]
+
+
+class ArgmaxPostProcessor(PostProcessor):
+    """Labels each voxel with the number of its largest channel, the first of equal ones."""
+
+    def enumerate_parameters(self) -> Iterable[ArgmaxPostProcessorParameters]:
+        """Return the only parameter set there is."""
+        return [ArgmaxPostProcessorParameters(1)]
+
+    def segment(self, prediction: NDArray, parameters: ArgmaxPostProcessorParameters) -> NDArray:
+        """Return the ids, uint8 for up to 256 classes, without a channel axis."""
+        ids: NDArray = prediction.argmax(axis=0)
+        return ids.astype(np.min_scalar_type(len(prediction) - 1))

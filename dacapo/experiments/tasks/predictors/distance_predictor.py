@@ -1,0 +1,130 @@
+"""Predicting the signed distance to the surface of each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from funlib.geometry import Coordinate
+
+from dacapo.experiments.arraytypes import DistanceArray
+from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
+from dacapo.experiments.model import Model
+
+from ..balance import class_weights, count_classes
+from ..labels import BINARY_REMEDY, of_channel, read_channels, read_mask, require_labels
+from .boundary_distance import border_distance, boundary_distance, signed_distance
+from .head import convolution
+from .predictor import Predictor, channels_like, stack, weigh
+
+if TYPE_CHECKING:
+    from dacapo.experiments.architectures import Architecture
+
+NDArray = np.ndarray[Any, Any]
+
+SATURATED = 0.95  # a distance whose tanh is beyond this need not be known better
+
+
+class DistancePredictor(Predictor):
+    """Predicts tanh(d / scale_factor), d the signed distance to the surface of each class.
+
+    d is in world units, positive inside, and measured from voxel centres to the surface that
+    runs halfway between voxels of different label.  It is exact wherever the block shows the
+    surface; where no surface is in sight the target is saturated at 1 or -1.  With the padding
+    that ``gt_region_for_roi`` adds it is then off by at most 0.05, on ground truth that goes on.
+
+    ``mask_distances`` leaves out voxels of which that cannot be said: those for which the edge of
+    what is known, be it the mask or the border of the block, is as near as the surface, and
+    nearer than where tanh saturates.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        scale_factor: float = 1.0,
+        mask_distances: bool = True,
+        clipmin: float = 0.05,
+        clipmax: float = 0.95,
+    ) -> None:
+        self.channels = list(channels)
+        self.scale_factor = scale_factor
+        self.mask_distances = mask_distances
+        self.clipmin, self.clipmax = clipmin, clipmax
+
+    @property
+    def saturation_distance(self) -> float:
+        """The distance, in world units, beyond which the target hardly changes any more."""
+        return math.atanh(SATURATED) * self.scale_factor
+
+    def create_model(self, architecture: Architecture) -> Model:
+        """Return the backbone with a convolution of width 1 to one channel per class."""
+        return Model(architecture, convolution(architecture, len(self.channels)))
+
+    def create_target(self, gt: Array) -> NumpyArray:
+        """Return tanh of the scaled signed distance; voxels of label 1 are inside."""
+        classes = read_channels(gt, self.channels)
+        targets = []
+        for labels in classes:
+            distance = signed_distance(labels == 1, gt.voxel_size)
+            distance /= self.scale_factor
+            targets.append(np.tanh(distance, out=distance))
+        return channels_like(stack(targets), gt, "distance target")
+
+    def create_weight(
+        self,
+        gt: Array,
+        target: Array,
+        mask: Array | None = None,
+        moving_class_counts: NDArray | None = None,
+    ) -> tuple[NumpyArray, NDArray]:
+        """Return weights that balance inside and outside of each class; see ``Predictor``."""
+        classes, known = self._read(gt, mask)
+        counts = self._count(classes, known) if moving_class_counts is None else moving_class_counts
+        weights = []
+        for channel, labels in enumerate(classes):
+            visible = of_channel(known, channel)
+            per_class = class_weights(counts[channel], self.clipmin, self.clipmax)
+            weight = weigh(labels == 1, per_class, visible)
+            if self.mask_distances:
+                weight *= self._certain(target.data[channel], visible, gt.voxel_size)
+            weights.append(weight)
+        return channels_like(stack(weights), gt, "distance weight"), counts
+
+    def class_counts(self, gt: Array, mask: Array | None = None) -> NDArray:
+        """Return the voxels outside and inside of each class, shape (channels, 2)."""
+        return self._count(*self._read(gt, mask))
+
+    @property
+    def output_array_type(self) -> DistanceArray:
+        """Signed distances, one channel per class."""
+        return DistanceArray(self.channels)
+
+    def padding(self, gt_voxel_size: Coordinate) -> Coordinate:
+        """Return, in whole voxels, the distance at which the target saturates."""
+        return Coordinate(math.ceil(self.saturation_distance / step) * step for step in gt_voxel_size)
+
+    def _read(self, gt: Array, mask: Array | None) -> tuple[NDArray, NDArray | None]:
+        classes = read_channels(gt, self.channels)
+        known = read_mask(mask, num_channels=len(classes))
+        for channel, labels in enumerate(classes):
+            whose = f"channel {self.channels[channel]!r} of {gt.name}"
+            require_labels(labels, 2, of_channel(known, channel), whose, BINARY_REMEDY)
+        return classes, known
+
+    def _count(self, classes: NDArray, known: NDArray | None) -> NDArray:
+        counts = [count_classes(labels == 1, 2, of_channel(known, i)) for i, labels in enumerate(classes)]
+        return np.stack(counts)
+
+    def _certain(self, target: NDArray, known: NDArray | None, voxel_size: Coordinate) -> NDArray:
+        """Say where the target would stay what it is, whatever lies beyond what is known."""
+        if known is None:
+            edge = border_distance(target.shape, voxel_size)
+        else:
+            edge = boundary_distance(known, voxel_size, outside_differs=True)
+        edge /= self.scale_factor
+        np.tanh(edge, out=edge)
+        # At equal distance the nearest surface may be one that the labels of unknown voxels make up.
+        certain: NDArray = (np.abs(target) < edge - 1e-6) | (edge >= SATURATED)
+        return certain
