@@ -35,7 +35,8 @@ def machine() -> str:
     """Describe the machine in one line."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"model name\s*:\s*(.*)", text)
-    return f"{model[1] if model else platform.processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    name = model[1] if model else platform.processor()
+    return f"{name}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
 
 
 def sections(page: str) -> dict[str, str]:

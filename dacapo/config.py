@@ -83,8 +83,7 @@ class Config:
     def refuse(self, field_name: str, allowed: str) -> NoReturn:
         """Raise ``InvalidConfig`` for the value of a field, saying what is allowed."""
         raise InvalidConfig(
-            f"{type(self).__name__} {self.name!r}: {field_name} = "
-            f"{getattr(self, field_name)!r}: {allowed}"
+            f"{type(self).__name__} {self.name!r}: {field_name} = {getattr(self, field_name)!r}: {allowed}"
         )
 
     def verify(self) -> tuple[bool, str]:

@@ -84,7 +84,7 @@ class Documents:
             self._generation = self.registry.generation
 
     def _reader(self, kind: str, name: str, expected: type) -> Any:
-        cls = self.registry.load(kind, name) if kind else expected
+        cls: Any = self.registry.load(kind, name) if kind else expected
         fields = {f.name for f in attrs.fields(cls)}
         # Existing DaCapo stored some fields with a leading underscore.
         renames = {f"_{f}": f for f in fields}
@@ -95,9 +95,7 @@ class Documents:
         if isinstance(document, Config | UnknownConfig):
             return document
         if not isinstance(document, dict):
-            raise InvalidDocument(
-                f"a {expected.__name__} should be a mapping, and is {document!r:.80}"
-            )
+            raise InvalidDocument(f"a {expected.__name__} should be a mapping, and is {document!r:.80}")
         self._forget_if_stale()
         key = expected.kind, document.get(TYPE, expected.default_type) if expected.kind else expected.__name__
         try:

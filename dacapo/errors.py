@@ -1,31 +1,31 @@
 """Every error DaCapo raises on purpose.
 
-    DacapoError
-    ├── PluginError              a type could not be had from the installed packages
-    │   ├── MissingPlugin        no installed package offers it
-    │   ├── OutdatedPlugin       the installed one does not know all its fields
-    │   ├── BrokenPlugin         a package offers it, and importing it failed
-    │   ├── AmbiguousPlugin      two packages offer it
-    │   └── UnregisteredType     a class that no package offers was to be stored
-    ├── NotReady                 parts of a run that a verb needs are missing
-    ├── InvalidConfig            a value does not fit the field it was given to
-    │   └── InvalidDocument      the values in a document do not fit its type
-    ├── InvalidName              a name that a store cannot keep safely
-    ├── InvalidOptions           an option is unknown, unreadable or has a wrong value
-    ├── InvalidRequest           a verb was asked for something that makes no sense
-    ├── StoreError               something about what is kept
-    │   ├── NotFound             the store has nothing of that name
-    │   ├── DuplicateNameError   that name is taken by something different
-    │   ├── CorruptData          what was stored fails its checksum
-    │   └── NewerFormat          written by a DaCapo newer than this one
-    ├── DataError                a volume is not what it has to be
-    │   ├── MissingData          there is no such file or dataset
-    │   ├── InvalidArray         axes, voxel size or dtype do not fit
-    │   ├── InvalidLabels        labels outside the classes
-    │   └── OutsideData          a region reaches beyond the data
-    ├── ShapeError               a network cannot take or make that shape
-    ├── TrainingDiverged         loss or gradients are not finite
-    └── Stopped                  asked to stop; a checkpoint was written
+DacapoError
+├── PluginError              a type could not be had from the installed packages
+│   ├── MissingPlugin        no installed package offers it
+│   ├── OutdatedPlugin       the installed one does not know all its fields
+│   ├── BrokenPlugin         a package offers it, and importing it failed
+│   ├── AmbiguousPlugin      two packages offer it
+│   └── UnregisteredType     a class that no package offers was to be stored
+├── NotReady                 parts of a run that a verb needs are missing
+├── InvalidConfig            a value does not fit the field it was given to
+│   └── InvalidDocument      the values in a document do not fit its type
+├── InvalidName              a name that a store cannot keep safely
+├── InvalidOptions           an option is unknown, unreadable or has a wrong value
+├── InvalidRequest           a verb was asked for something that makes no sense
+├── StoreError               something about what is kept
+│   ├── NotFound             the store has nothing of that name
+│   ├── DuplicateNameError   that name is taken by something different
+│   ├── CorruptData          what was stored fails its checksum
+│   └── NewerFormat          written by a DaCapo newer than this one
+├── DataError                a volume is not what it has to be
+│   ├── MissingData          there is no such file or dataset
+│   ├── InvalidArray         axes, voxel size or dtype do not fit
+│   ├── InvalidLabels        labels outside the classes
+│   └── OutsideData          a region reaches beyond the data
+├── ShapeError               a network cannot take or make that shape
+├── TrainingDiverged         loss or gradients are not finite
+└── Stopped                  asked to stop; a checkpoint was written
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ PREFIX = "DACAPO_"
 class DaCapoConfig:
     """The options of this session: what is kept where, and where code runs."""
 
-    type: str = field("Where configs and stats are kept: files, or the name of another store.", default="files")
+    type: str = field(
+        "Where configs and stats are kept: files, or the name of another store.", default="files"
+    )
     runs_base_dir: Path = field(
         "The folder of weights, snapshots and validations, and of everything with type files.",
         factory=lambda: Path("~/dacapo").expanduser(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,18 @@ from funlib.geometry import Coordinate, Roi
 
 from .compute_context import create_compute_context
 from .errors import DuplicateNameError, InvalidRequest, NotFound
+from .experiments.datasplits.configs import SimpleDataSplitConfig
+from .experiments.datasplits.datasets.arrays.configs import IntensitiesArrayConfig, ZarrArrayConfig
+from .experiments.datasplits.datasets.configs import SimpleDatasetConfig
 from .experiments.run import Run
+from .experiments.run_config import RunConfig, parts
 from .progress import Progress
 from .store.create_store import create_config_store, create_weights_store
 
 if TYPE_CHECKING:
     from .experiments.datasplits.datasets.arrays.array import Array
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -40,12 +47,13 @@ def predict(
     made, or a container ending in ``.zarr``.  ``output_roi`` is in world units, a ``Roi`` or
     text such as ``[0:800,0:400,0:400]``; by default the whole input.
 
-    Integer types scale the range of the prediction, 0..1 for probabilities and -1..1 otherwise,
+    Input of whole numbers is normalised as the run's training data was.  Integer types of output
+    scale the range of the prediction, 0..1 for probabilities and -1..1 otherwise,
     to that of the type.  Raises ``NotFound``, ``MissingData``, ``InvalidArray``, ``OutsideData``,
     and ``DuplicateNameError`` if the output exists and ``overwrite`` is off.
     """
     # Imported here: the verbs are imported by everyone, torch and tensorstore only by who computes.
-    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr, open_zarr
+    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr
     from .predict_local import predict as predict_tiles
 
     run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
@@ -56,7 +64,7 @@ def predict(
         container, dataset = input_container.container, input_container.dataset
     else:
         container, dataset = Path(input_container), str(input_dataset)
-    raw = open_zarr(container, dataset)
+    raw = open_input(run.config, Path(container), dataset)
     iteration = load_iteration(run, iteration, isinstance(run_name, Run))
     roi = _region(output_roi, raw, run.model.scale(raw.voxel_size))
     where, name = _output(output_path, Path(container), run.key, iteration)
@@ -83,6 +91,25 @@ def predict(
 
         predict_tiles(run.model, raw, output, roi, device=device, precision=precision, progress=show)
     return output
+
+
+def open_input(run_config: RunConfig, container: Path, dataset: str) -> Array:
+    """Open an array to predict; whole numbers are normalised as the run's training data was."""
+    source = ZarrArrayConfig(dataset, file_name=container, dataset=dataset, mode="r")
+    raw = source.array()
+    if raw.dtype.kind == "f":
+        return raw
+    for part in parts(run_config.datasplit_config):
+        if isinstance(part, IntensitiesArrayConfig):
+            low, high = part.min, part.max
+            break
+        if isinstance(part, SimpleDatasetConfig | SimpleDataSplitConfig):
+            low, high = 0.0, float(2 ** (8 * raw.dtype.itemsize) - 1)
+            break
+    else:
+        return raw
+    logger.info("%s: %g becomes 0 and %g becomes 1, as in training", raw.name, low, high)
+    return IntensitiesArrayConfig(dataset, source_array_config=source, min=low, max=high).array()
 
 
 def load_iteration(run: Run, iteration: int | str | None, holds_weights: bool = False) -> int:

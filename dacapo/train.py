@@ -86,9 +86,7 @@ class _Session:
         progress = Progress(f"training {run.key}", run.train_until, iteration)
         with run.trainer as trainer, progress:
             run.model.train()
-            steps = trainer.iterate(
-                run.train_until - iteration, run.model, run.optimizer, self.device
-            )
+            steps = trainer.iterate(run.train_until - iteration, run.model, run.optimizer, self.device)
             for stats in steps:
                 run.training_stats.add_iteration_stats(stats)
                 progress.advance(note=f"loss {stats.loss:.4f}")
@@ -124,7 +122,9 @@ class _Session:
 
     def _catch_up(self, iteration: int) -> None:
         """Validate the checkpoint to go on from, if it was due and the last process did not get to it."""
-        due = iteration and (iteration % self.run.validation_interval == 0 or iteration == self.run.train_until)
+        due = iteration and (
+            iteration % self.run.validation_interval == 0 or iteration == self.run.train_until
+        )
         done = {scores.iteration for scores in self.run.validation_scores.scores}
         if self.do_validate and due and iteration not in done:
             self._validate(iteration)

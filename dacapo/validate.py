@@ -46,7 +46,12 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
 
 
 def validate_run(
-    run: Run, iteration: int, datasets_config: Any = None, *, device: str | None = None, keep_all: bool = False
+    run: Run,
+    iteration: int,
+    datasets_config: Any = None,
+    *,
+    device: str | None = None,
+    keep_all: bool = False,
 ) -> ValidationIterationScores:
     """Validate the weights that the run holds now as those of ``iteration``, and store the scores.
 
@@ -58,7 +63,8 @@ def validate_run(
     datasets = (build(datasets_config) if datasets_config is not None else run.datasplit).validate
     if not datasets:
         raise InvalidRequest(
-            f"run {run.key}: datasplit {run.config.datasplit_config.name!r} has no validation datasets; add some"
+            f"run {run.key}: datasplit {run.config.datasplit_config.name!r} has no validation datasets; "
+            "add some"
         )
     device = device or str(create_compute_context().device)
     run.model.to(device)
@@ -78,7 +84,7 @@ def validate_run(
 def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore) -> None:
     """Record the best checkpoint and parameters of each dataset and criterion, where they changed."""
     kept = set(weights_store.iterations(run))
-    for dataset in scores.dataset_names:
+    for dataset in scores.labels.datasets:
         for criterion in scores.criteria:
             best = scores.best(dataset, criterion)
             if best is not None and best.iteration in kept:
@@ -94,13 +100,16 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
 
     truth = dataset.gt
     if truth is None:
-        raise InvalidRequest(f"run {run.key}: validation dataset {dataset.name!r} has no ground truth; give it gt_config")
+        raise InvalidRequest(
+            f"run {run.key}: validation dataset {dataset.name!r} has no ground truth; give it gt_config"
+        )
     arrays = create_array_store()
     output_voxel_size = run.model.scale(dataset.raw.voxel_size)
     if truth.voxel_size != output_voxel_size:
         raise InvalidArray(
-            f"validation dataset {dataset.name!r}: its ground truth has voxel size {tuple(truth.voxel_size)}, the "
-            f"prediction {tuple(output_voxel_size)}; bring it there with a ResampledArrayConfig"
+            f"validation dataset {dataset.name!r}: its ground truth has voxel size "
+            f"{tuple(truth.voxel_size)}, the prediction {tuple(output_voxel_size)}; bring it there "
+            "with a ResampledArrayConfig"
         )
     roi = truth.roi
     identifier = arrays.validation_prediction_array(run.key, iteration, dataset)

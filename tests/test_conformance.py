@@ -40,7 +40,9 @@ DATASET = RawGTDatasetConfig("dataset", raw_config=RAW, gt_config=RAW)
 AUGMENTS = [
     SimpleAugmentConfig(),
     ElasticAugmentConfig(
-        control_point_spacing=(10, 10, 10), control_point_displacement_sigma=(1, 1, 1), rotation_interval=(0, 1)
+        control_point_spacing=(10, 10, 10),
+        control_point_displacement_sigma=(1, 1, 1),
+        rotation_interval=(0, 1),
     ),
     IntensityAugmentConfig(scale=(0.9, 1.1), shift=(-0.1, 0.1)),
     GammaAugmentConfig(gamma_range=(0.5, 2)),
@@ -64,7 +66,9 @@ test_conformance = conformance(
         ),
         DummyArchitectureConfig("dummy", num_in_channels=1, num_out_channels=2),
         PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS),
-        GunpowderTrainerConfig("gunpowder", batch_size=2, learning_rate=1e-4, num_data_fetchers=3, augments=AUGMENTS),
+        GunpowderTrainerConfig(
+            "gunpowder", batch_size=2, learning_rate=1e-4, num_data_fetchers=3, augments=AUGMENTS
+        ),
         DummyTrainerConfig("dummy", batch_size=1, learning_rate=1e-3, mirror_augment=True),
         *AUGMENTS,
         TrainValidateDataSplitConfig("split", train_configs=[DATASET], validate_configs=[DATASET]),
@@ -92,8 +96,16 @@ def test_every_offered_config_but_those_that_need_files_is_checked_here():
     text = Path(__file__).read_text()
     from dacapo.registry import registry
 
-    files = {"ZarrArrayConfig", "TiffArrayConfig", "NumpyArrayConfig", "SimpleDataSplitConfig", "SimpleDataset",
-             "SimpleDatasetConfig", "LocalTorch"}  # fmt: skip
+    files = {
+        "ZarrArrayConfig",
+        "TiffArrayConfig",
+        "NumpyArrayConfig",
+        "SimpleDataSplitConfig",
+        "SimpleDataset",
+        "SimpleDatasetConfig",
+    }
     kinds = {"tasks", "architectures", "trainers", "augments", "datasplits", "datasets", "arrays", "starts"}
-    missing = [name for kind, name in registry.offers if kind in kinds and "." not in name and f"{name}(" not in text]
+    missing = [
+        name for kind, name in registry.offers if kind in kinds and "." not in name and f"{name}(" not in text
+    ]
     assert set(missing) <= files

@@ -99,10 +99,16 @@ def test_a_document_says_its_type_and_where_it_comes_from(documents):
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**62), 2**62)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -139,7 +145,9 @@ def test_occasion_two_importing_it_fails(through):
 
 
 def test_occasion_three_two_packages_offer_it(through):
-    rivals = [Offer("tools", "gone.Saw", HERE + cls, dist, "1") for cls, dist in (("Knife", "a"), ("Tool", "b"))]
+    rivals = [
+        Offer("tools", "gone.Saw", HERE + cls, dist, "1") for cls, dist in (("Knife", "a"), ("Tool", "b"))
+    ]
     kept(Documents(Registry(rivals)), through(ABSENT), AmbiguousPlugin)
 
 

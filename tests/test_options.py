@@ -65,11 +65,14 @@ def test_looking_for_a_file_does_not_change_the_environment():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "right"), [("mongodbhost", "mongo_db_host"), ("mongodbname", "mongo_db_name"), ("run_base_dir", "runs_base_dir")]
+    ("wrong", "right"),
+    [("mongodbhost", "mongo_db_host"), ("mongodbname", "mongo_db_name"), ("run_base_dir", "runs_base_dir")],
 )
 def test_an_unknown_key_is_an_error_that_suggests_the_right_one(wrong, right):
     Path("dacapo.yaml").write_text(f"{wrong}: x\n")
-    with pytest.raises(InvalidOptions, match=rf"unknown option {wrong} \(from .*dacapo.yaml\); did you mean {right}\?"):
+    with pytest.raises(
+        InvalidOptions, match=rf"unknown option {wrong} \(from .*dacapo.yaml\); did you mean {right}\?"
+    ):
         Options.instance()
     Path("dacapo.yaml").unlink()
     with pytest.raises(InvalidOptions, match=rf"{wrong} \(from argument\)"):
@@ -81,7 +84,10 @@ def test_a_key_like_no_other_lists_what_is_known():
         Options.instance(zzz=1)
 
 
-@pytest.mark.parametrize("content", ["type: [1, 2\n", "- a\n- b\n", "just text", "runs_base_dir: 3\n", "compute_context: LocalTorch\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["type: [1, 2\n", "- a\n- b\n", "just text", "runs_base_dir: 3\n", "compute_context: LocalTorch\n"],
+)
 def test_unreadable_files_and_wrong_values_are_clear_errors(content):
     Path("dacapo.yaml").write_text(content)
     with pytest.raises(InvalidOptions):
@@ -104,7 +110,10 @@ def test_options_cannot_be_made_by_hand():
 def test_explain_says_where_each_value_comes_from_without_secrets(monkeypatch):
     monkeypatch.setenv("DACAPO_MONGO_DB_HOST", "mongodb://anna:s3cret@db.lab:27017/?x=1")
     rows = {key: (value, origin) for key, value, origin in Options.explain(type="files")}
-    assert rows["mongo_db_host"] == ("mongodb://anna:***@db.lab:27017/?x=1", "environment DACAPO_MONGO_DB_HOST")
+    assert rows["mongo_db_host"] == (
+        "mongodb://anna:***@db.lab:27017/?x=1",
+        "environment DACAPO_MONGO_DB_HOST",
+    )
     assert rows["type"] == ("files", "argument")
     assert rows["runs_base_dir"][1] == "default"
 

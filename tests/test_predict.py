@@ -25,9 +25,18 @@ def trained(tmp_path):
 
 
 def predict(tmp_path, **options):
-    options = {"iteration": 2, "output_path": tmp_path / "out", "device": "cpu", "output_dtype": "float32"} | options
+    options = {
+        "iteration": 2,
+        "output_path": tmp_path / "out",
+        "device": "cpu",
+        "output_dtype": "float32",
+    } | options
     return dacapo.predict(
-        options.pop("run", "tiny"), options.pop("iteration"), tmp_path / "data" / "validate.zarr", "raw", **options
+        options.pop("run", "tiny"),
+        options.pop("iteration"),
+        tmp_path / "data" / "validate.zarr",
+        "raw",
+        **options,
     )
 
 
@@ -40,7 +49,7 @@ def test_the_whole_input_is_predicted_by_default(trained, tmp_path):
 
 def test_a_region_equals_that_part_of_the_whole(trained, tmp_path):
     roi = Roi((64, 64, 64), (128, 64, 96))
-    part = predict(tmp_path, output_roi=str("[64:192,64:128,64:160]"), output_path=tmp_path / "part.zarr")
+    part = predict(tmp_path, output_roi="[64:192,64:128,64:160]", output_path=tmp_path / "part.zarr")
     assert part.roi == roi
     assert part.shape == (1, 16, 8, 12)
 
@@ -49,6 +58,14 @@ def test_integers_scale_the_range_of_the_prediction(trained, tmp_path):
     real = predict(tmp_path, precision="fp32").data
     whole = predict(tmp_path, output_dtype="uint8", output_path=tmp_path / "u.zarr", precision="fp32").data
     np.testing.assert_allclose(whole, np.clip((real + 1) / 2 * 255, 0, 255), atol=1)
+
+
+def test_whole_numbers_are_normalised_as_in_training(trained, tmp_path):
+    from dacapo.predict import open_input
+
+    opened = open_input(trained, tmp_path / "data" / "validate.zarr", "raw")
+    in_training = Run(trained).datasplit.validate[0].raw
+    np.testing.assert_array_equal(opened.data, in_training.data)
 
 
 def test_a_run_object_is_predicted_with_the_weights_it_holds(trained, tmp_path):

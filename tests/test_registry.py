@@ -72,7 +72,9 @@ def test_finding_and_listing_import_nothing(acme):
 
 
 def test_a_missing_type_is_named_with_the_nearest_there_is():
-    with pytest.raises(MissingPlugin, match=r"DistancTaskConfig among its tasks; did you mean DistanceTaskConfig\?"):
+    with pytest.raises(
+        MissingPlugin, match=r"DistancTaskConfig among its tasks; did you mean DistanceTaskConfig\?"
+    ):
         registry.find("tasks", "DistancTaskConfig")
 
 
@@ -95,12 +97,16 @@ def test_the_same_offer_twice_is_one_offer():
 
 def test_a_broken_package_is_blamed_with_what_to_type():
     table = Registry([offer("bad.T", "no_such_module_here:T", "badcorp")])
-    with pytest.raises(BrokenPlugin, match="badcorp 1.0; tell its authors, or reinstall it with  pip install"):
+    with pytest.raises(
+        BrokenPlugin, match="badcorp 1.0; tell its authors, or reinstall it with  pip install"
+    ):
         table.load("tasks", "bad.T")
 
 
 def test_a_malformed_entry_point_elsewhere_does_not_matter(tmp_path, monkeypatch):
-    fake_package(tmp_path / "site", "unrelated", entry_points="[console_scripts]\nthis is == not : an [entry\n")
+    fake_package(
+        tmp_path / "site", "unrelated", entry_points="[console_scripts]\nthis is == not : an [entry\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert any(found.name == "DistanceTaskConfig" for found in installed() if isinstance(found, Offer))
 

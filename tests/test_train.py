@@ -56,7 +56,10 @@ def same_weights(one: dict, other: dict) -> bool:
 
 
 def test_training_40_equals_20_then_kill_9_then_20_more(tmp_path, monkeypatch):
-    data, changes = tmp_path / "data", {"num_iterations": 40, "validation_interval": 40, "checkpoint_interval": 20}
+    data, changes = (
+        tmp_path / "data",
+        {"num_iterations": 40, "validation_interval": 40, "checkpoint_interval": 20},
+    )
     whole = tiny_run(data, **changes)
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "whole"))
     train_run(Run(whole), do_validate=False, device="cpu")
@@ -77,7 +80,9 @@ def test_training_40_equals_20_then_kill_9_then_20_more(tmp_path, monkeypatch):
 
     found = store.retrieve_weights("tiny", 40)
     assert same_weights(found.model, expected.model)
-    for one, other in zip(found.optimizer["state"].values(), expected.optimizer["state"].values(), strict=True):
+    for one, other in zip(
+        found.optimizer["state"].values(), expected.optimizer["state"].values(), strict=True
+    ):
         assert same_weights(one, other)
     assert losses("tiny") == expected_losses
     assert len(expected_losses) == 40
@@ -100,7 +105,9 @@ def test_a_signal_makes_it_checkpoint_and_stop(tmp_path, number):
 
     run.trainer.__class__ = Watch
     before = signal.getsignal(number)
-    with pytest.raises(Stopped, match=rf"asked to stop by {number.name}; iteration 3 of 100000 is kept") as caught:
+    with pytest.raises(
+        Stopped, match=rf"asked to stop by {number.name}; iteration 3 of 100000 is kept"
+    ) as caught:
         train_run(run, do_validate=False, device="cpu")
     assert caught.value.exit_code == 75
     assert signal.getsignal(number) == before
@@ -123,7 +130,9 @@ def test_validating_does_not_change_what_is_trained(tmp_path):
     train_run(Run(config), do_validate=False, device="cpu")
     train_run(Run(config.replace(name="validated")), do_validate=True, device="cpu")
     weights = create_weights_store()
-    assert same_weights(weights.retrieve_weights("tiny", 8).model, weights.retrieve_weights("validated", 8).model)
+    assert same_weights(
+        weights.retrieve_weights("tiny", 8).model, weights.retrieve_weights("validated", 8).model
+    )
 
 
 def test_a_validation_that_was_due_is_caught_up_with(tmp_path):
@@ -163,7 +172,10 @@ def test_repetitions_are_runs_of_their_own(tmp_path):
 def test_the_newest_checkpoint_that_is_whole_is_resumed_from(tmp_path, caplog):
     config = tiny_run(tmp_path / "data")
     train_run(Run(config), do_validate=False, device="cpu")
-    newest = max((tmp_path / "runs").rglob("*.safetensors"), key=lambda path: ("/8/" in str(path), path.stat().st_mtime))
+    newest = max(
+        (tmp_path / "runs").rglob("*.safetensors"),
+        key=lambda path: ("/8/" in str(path), path.stat().st_mtime),
+    )
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)

@@ -44,14 +44,19 @@ def test_the_best_checkpoint_and_parameters_are_recorded(trained):
     scores.scores = create_stats_store().retrieve_validation_iteration_scores("tiny")
     best = scores.best("validate", "ball__f1_score")
     weights = create_weights_store()
-    record = next(r for r in weights.best("tiny") if (r.dataset, r.criterion) == ("validate", "ball__f1_score"))
+    record = next(
+        r for r in weights.best("tiny") if (r.dataset, r.criterion) == ("validate", "ball__f1_score")
+    )
     assert (record.iteration, record.value) == (best.iteration, best.value)
     assert weights.retrieve_best("tiny", "validate", "ball__f1_score") == best.iteration
 
 
 def test_the_stored_scores_are_those_of_the_stored_segmentation(trained):
     run = Run(trained)
-    arrays, scores = create_array_store(), create_stats_store().retrieve_validation_iteration_scores("tiny")[-1]
+    arrays, scores = (
+        create_array_store(),
+        create_stats_store().retrieve_validation_iteration_scores("tiny")[-1],
+    )
     data = run.datasplit.validate[0]
     for index, parameters in enumerate(run.task.parameters):
         where = arrays.validation_output_array("tiny", 8, parameters, data)
@@ -101,7 +106,11 @@ def test_other_datasets_can_be_given(trained, tmp_path):
 def test_ground_truth_of_another_voxel_size_is_refused(trained):
     crop = trained.datasplit_config.validate_configs[0]
     coarse = ResampledArrayConfig(
-        "coarse", source_array_config=crop.gt_config, upsample=(1, 1, 1), downsample=(2, 2, 2), interp_order=False
+        "coarse",
+        source_array_config=crop.gt_config,
+        upsample=(1, 1, 1),
+        downsample=(2, 2, 2),
+        interp_order=False,
     )
     split = trained.datasplit_config.replace(validate_configs=[crop.replace(gt_config=coarse)])
     with pytest.raises(InvalidArray, match="bring it there with a ResampledArrayConfig"):

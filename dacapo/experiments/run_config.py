@@ -29,7 +29,9 @@ class RunConfig(Config):
     name: str = field("The name of the run.")
     repetition: int = field("Which repetition of the run this is, counting from 0.")
     num_iterations: int = field("How many iterations to train.")
-    validation_interval: int = field("Validate, and keep a checkpoint, every so many iterations.", default=1000)
+    validation_interval: int = field(
+        "Validate, and keep a checkpoint, every so many iterations.", default=1000
+    )
     start_config: StartConfig | None = field("Whose weights to begin with; None begins anew.", default=None)
     checkpoint_interval: int | None = field(
         "Keep a checkpoint every so many iterations; None keeps them at validations only.", default=None

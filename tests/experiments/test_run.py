@@ -27,13 +27,25 @@ def config(tmp_path) -> RunConfig:
 
 def test_the_positional_order_of_existing_scripts(config):
     again = RunConfig(
-        config.task_config, config.architecture_config, config.trainer_config, config.datasplit_config, "tiny", 0, 8, 4
+        config.task_config,
+        config.architecture_config,
+        config.trainer_config,
+        config.datasplit_config,
+        "tiny",
+        0,
+        8,
+        4,
     )
     assert again == config
 
 
 def test_wrong_values_are_refused(config):
-    for name, value in (("repetition", -1), ("num_iterations", -1), ("validation_interval", 0), ("checkpoint_interval", 0)):
+    for name, value in (
+        ("repetition", -1),
+        ("num_iterations", -1),
+        ("validation_interval", 0),
+        ("checkpoint_interval", 0),
+    ):
         with pytest.raises(InvalidConfig, match=name):
             config.replace(**{name: value})
 
@@ -62,7 +74,9 @@ def test_predicting_needs_neither_trainer_nor_data(config):
 
 def test_all_that_is_missing_is_said_at_once(config):
     task = UnknownConfig(document={"name": "t"}, reason=MissingPlugin("no task", kind="tasks", name="x"))
-    trainer = UnknownConfig(document={"name": "t"}, reason=MissingPlugin("no trainer", kind="trainers", name="x"))
+    trainer = UnknownConfig(
+        document={"name": "t"}, reason=MissingPlugin("no trainer", kind="trainers", name="x")
+    )
     run = Run(config.replace(task_config=task, trainer_config=trainer))
     with pytest.raises(NotReady) as caught:
         run.ready("train")
@@ -97,7 +111,9 @@ def test_move_optimizer_moves_every_tensor(config):
     loss.backward()
     run.optimizer.step()
     run.move_optimizer("meta")
-    moved = [v for state in run.optimizer.state.values() for v in state.values() if torch.is_tensor(v) and v.ndim]
+    moved = [
+        v for state in run.optimizer.state.values() for v in state.values() if torch.is_tensor(v) and v.ndim
+    ]
     assert moved
     assert all(tensor.device.type == "meta" for tensor in moved)
 
@@ -170,7 +186,9 @@ def test_a_start_takes_over_the_heads_of_the_classes_it_shares(config):
     create_config_store().store_run_config(config)
     from dacapo.experiments.starts import StartConfig
 
-    task = DistanceTaskConfig("two", channels=["other", "ball"], clip_distance=40, tol_distance=8, scale_factor=16)
+    task = DistanceTaskConfig(
+        "two", channels=["other", "ball"], clip_distance=40, tol_distance=8, scale_factor=16
+    )
     child = Run(config.replace(name="child", task_config=task, start_config=StartConfig("tiny", "latest")))
     trained = create_weights_store().retrieve_weights("tiny", 8).model
     head = child.model.prediction_head.weight
@@ -179,6 +197,7 @@ def test_a_start_takes_over_the_heads_of_the_classes_it_shares(config):
 
 
 def test_importing_run_imports_nothing_heavy():
-    code = "import sys, dacapo.experiments.run; print([m for m in ('torch', 'zarr', 'pymongo', 'tensorstore') if m in sys.modules])"
+    heavy = ("torch", "zarr", "pymongo", "tensorstore")
+    code = f"import sys, dacapo.experiments.run; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
