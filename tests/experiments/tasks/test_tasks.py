@@ -1,0 +1,172 @@
+"""Tasks as a whole: what a config makes, and that making it leaves the config alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dacapo import documents
+from dacapo.config import build
+from dacapo.errors import InvalidConfig
+from dacapo.experiments.architectures import DummyArchitectureConfig
+from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
+from dacapo.experiments.tasks import DistanceTaskConfig, DummyTaskConfig, OneHotTaskConfig, Task, TaskConfig
+from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, MSELoss
+
+DISTANCE: dict[str, Any] = {
+    "channels": ["mito", "er"],
+    "clip_distance": 50,
+    "tol_distance": 10,
+    "scale_factor": 20,
+}
+CONFIGS = [
+    DistanceTaskConfig("distance", **DISTANCE),
+    OneHotTaskConfig("classes", classes=["background", "mito", "er"], kernel_size=3),
+    DummyTaskConfig("dummy", embedding_dims=2, detection_threshold=0.1),
+]
+ARCHITECTURE = DummyArchitectureConfig("backbone", num_in_channels=1, num_out_channels=4)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda one: one.name)
+def test_making_a_task_leaves_its_config_alone(config: TaskConfig) -> None:
+    before, document = copy.deepcopy(config), documents.write(config)
+    task = build(config)
+    task.channels.append("another")
+    task.create_model(build(ARCHITECTURE))
+    assert isinstance(task, Task)
+    assert config == before
+    assert documents.write(config) == document
+    assert documents.read(document, TaskConfig) == config
+
+
+@pytest.mark.parametrize(
+    ("config", "channels", "loss", "criterion"),
+    [
+        (CONFIGS[0], ["mito", "er"], MSELoss, "er__voi"),
+        (CONFIGS[1], ["background", "mito", "er"], CrossEntropyLoss, "mito__dice"),
+        (CONFIGS[2], ["e0", "e1"], DummyLoss, "frizz_level"),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_a_task_has_its_parts(config: TaskConfig, channels: list[str], loss: type, criterion: str) -> None:
+    task = build(config)
+    assert task.channels == channels
+    assert type(task.loss) is loss
+    assert criterion in task.evaluation_scores.criteria
+    assert task.evaluator.criteria == task.evaluation_scores.criteria
+    assert task.parameters == tuple(task.post_processor.enumerate_parameters())
+    assert len({str(one) for one in task.parameters}) == len(task.parameters)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda one: one.name)
+def test_a_model_gives_out_the_channels_of_its_task(config: TaskConfig) -> None:
+    task = build(config)
+    model = task.create_model(build(ARCHITECTURE)).eval()
+    with torch.no_grad():
+        prediction = model(torch.randn(1, 1, 12, 12, 12))
+    assert prediction.shape[1] == len(task.channels) == model.num_out_channels
+
+
+def test_one_hot_predicts_logits_in_training_and_probabilities_after() -> None:
+    model = build(CONFIGS[1]).create_model(build(ARCHITECTURE))
+    image = torch.randn(1, 1, 8, 8, 8)
+    logits = model.train()(image)
+    probabilities = model.eval()(image)
+    torch.testing.assert_close(probabilities, logits.softmax(dim=1))
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones_like(probabilities[:, 0]))
+
+
+def truth(config: TaskConfig, size: int = 20) -> NumpyArray:
+    grid = np.mgrid[:size, :size, :size]
+    balls = [((grid - centre) ** 2).sum(axis=0) < 25 for centre in (6, 13)]
+    if isinstance(config, OneHotTaskConfig):
+        return NumpyArray((balls[0] + 2 * (balls[1] & ~balls[0])).astype(np.uint8), (8, 8, 8))
+    return NumpyArray(np.stack(balls).astype(np.uint8), (8, 8, 8))
+
+
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda one: one.name)
+def test_a_perfect_prediction_has_no_loss_and_perfect_scores(config: TaskConfig) -> None:
+    """The whole chain: the target, taken for a prediction, must lead back to the ground truth."""
+    task, gt = build(config), truth(config)
+    target = task.predictor.create_target(gt)
+    weight, _ = task.predictor.create_weight(gt, target)
+    logits = target.data if isinstance(config, DistanceTaskConfig) else target.data * 100
+    tensors = [torch.from_numpy(np.array(one))[None] for one in (logits, target.data, weight.data)]
+    assert task.loss.compute(*tensors).item() == pytest.approx(0, abs=1e-6)
+    task.post_processor.set_prediction(target)
+    rows = [task.evaluator.evaluate(task.post_processor.process(one), gt) for one in task.parameters]
+    channel = task.channels[-1]
+    scores = {str(one): row for one, row in zip(task.parameters, rows, strict=True)}
+    best = scores["threshold_0.0" if isinstance(config, DistanceTaskConfig) else "argmax"]
+    assert getattr(best, f"{channel}__dice") == 1
+    assert getattr(best, f"{channel}__voi") == 0
+    assert not any(math.isnan(getattr(row, f"{channel}__dice")) for row in rows)
+    assert len({getattr(row, f"{channel}__dice") for row in rows}) > 1 or len(rows) == 1
+
+
+def test_thresholds_come_from_the_config() -> None:
+    task = build(DistanceTaskConfig("distance", **DISTANCE, thresholds=[0.0, 0.2]))
+    assert [str(one) for one in task.parameters] == ["threshold_0.0", "threshold_0.2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"channels": []}, "channels = .*at least 1 class"),
+        ({"channels": ["a", "a"]}, "each once"),
+        ({"channels": [""]}, "channels"),
+        ({"scale_factor": 0}, "scale_factor = 0.0: should be above 0"),
+        ({"clip_distance": -1}, "clip_distance = -1.0: should be above 0"),
+        ({"tol_distance": -1}, "tol_distance = -1.0: should be 0 or more"),
+        ({"clipmin": 0}, r"clipmin = 0.0: should be above 0 and at most clipmax \(0.95\)"),
+        ({"clipmin": 0.5, "clipmax": 0.4}, "clipmin"),
+        ({"clipmax": 1}, "clipmin"),
+        ({"thresholds": []}, "thresholds = .*at least one"),
+        ({"thresholds": [0.1, 0.1]}, "each once"),
+        ({"thresholds": [127]}, "should lie between -1 and 1"),
+    ],
+)
+def test_distance_configs_that_make_no_sense_are_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidConfig, match=complaint):
+        DistanceTaskConfig("distance", **{**DISTANCE, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"classes": ["one"]}, "at least 2 class"),
+        ({"classes": ["a", "a"]}, "each once"),
+        ({"kernel_size": 2}, "odd number of voxels"),
+        ({"kernel_size": -1}, "odd number of voxels"),
+        ({"clip_distance": 0}, "clip_distance"),
+        ({"tol_distance": -1}, "tol_distance"),
+        ({"clipmin": -0.1}, "clipmin"),
+    ],
+)
+def test_one_hot_configs_that_make_no_sense_are_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidConfig, match=complaint):
+        OneHotTaskConfig("classes", **{"classes": ["a", "b"], **change})
+
+
+def test_a_dummy_has_at_least_one_channel() -> None:
+    with pytest.raises(InvalidConfig, match="embedding_dims = 0: should be 1 or more"):
+        DummyTaskConfig("dummy", embedding_dims=0, detection_threshold=0)
+
+
+def test_names_parameters_and_scores_are_light() -> None:
+    """Reading stored configs, parameter sets and scores must not cost an ``import torch``."""
+    code = (
+        "import sys, dacapo.experiments.tasks, dacapo.experiments.tasks.evaluators, "
+        "dacapo.experiments.tasks.post_processors as p\n"
+        "heavy = {'torch', 'zarr', 'tensorstore', 'scipy', 'numba', 'edt', 'pymongo'} & sys.modules.keys()\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
