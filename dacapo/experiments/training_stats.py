@@ -38,8 +38,16 @@ class TrainingStats:
         self._size = 0
         self._iterations = np.empty(0, np.int64)
         self._columns: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in _ALWAYS}
+        self._cuts: list[int] = []
         for stats in iteration_stats:
             self.add_iteration_stats(stats)
+
+    @classmethod
+    def of(cls, iterations: ArrayLike, columns: Mapping[str, ArrayLike]) -> TrainingStats:
+        """Make stats of columns; see ``append``."""
+        stats = cls()
+        stats.append(iterations, columns)
+        return stats
 
     def __len__(self) -> int:
         return self._size
@@ -119,7 +127,23 @@ class TrainingStats:
 
     def delete_after(self, iteration: int) -> None:
         """Keep only what came before ``iteration``; itself goes too."""
-        self._size = int(np.searchsorted(self._iterations[: self._size], iteration))
+        kept = int(np.searchsorted(self._iterations[: self._size], iteration))
+        if kept < self._size:
+            self._cuts.append(int(iteration))
+        self._size = kept
+
+    def cut_since(self, mark: int) -> tuple[int, int | None]:
+        """Return the earliest iteration taken back after ``mark``, and the mark to ask with next time.
+
+        Stores ask, so that taking back is told from never having had.
+        """
+        return len(self._cuts), min(self._cuts[mark:], default=None)
+
+    def at(self, iteration: int) -> TrainingIterationStats | None:
+        """Return the stats of one iteration, or None."""
+        index = int(np.searchsorted(self.iterations, iteration))
+        found = index < self._size and self._iterations[index] == iteration
+        return self.iteration_stats[index] if found else None
 
     def since(self, iteration: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Return the iterations from ``iteration`` on and their columns, as views."""

@@ -122,6 +122,11 @@ class ValidationScores:
         return [criterion.name for criterion in self.labels.criteria]
 
     @property
+    def dataset_names(self) -> list[str]:
+        """The names of the datasets."""
+        return list(self.labels.datasets)
+
+    @property
     def parameter_names(self) -> list[str]:
         """The parameter sets in words."""
         return list(self.labels.parameter_names)

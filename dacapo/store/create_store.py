@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dacapo.options import Options
+import attrs
 
-    from .array_store import ArrayStore
-    from .config_store import ConfigStore
-    from .stats_store import StatsStore
-    from .weights_store import WeightsStore
+from dacapo.errors import InvalidOptions, PluginError
+from dacapo.options import DaCapoConfig, Options
+from dacapo.registry import registry
+
+from .array_store import ArrayStore, LocalArrayStore
+from .backend import StoreBackend
+from .config_store import ConfigStore
+from .stats_store import StatsStore
+from .weights_store import WeightsStore
 
 
-def create_config_store(options: Options | None = None, **changes: Any) -> ConfigStore:
-    """Open the store of configs."""
-    raise SystemExit("being written")
+def create_config_store(options: DaCapoConfig | None = None, **changes: Any) -> ConfigStore:
+    """Open the store of configs that the options name; keyword arguments change single options."""
+    return ConfigStore(_backend(_options(options, changes)))
 
 
-def create_stats_store(options: Options | None = None, **changes: Any) -> StatsStore:
+def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> StatsStore:
     """Open the store of training stats and validation scores."""
-    raise SystemExit("being written")
+    return StatsStore(_backend(_options(options, changes)))
 
 
-def create_weights_store(options: Options | None = None, **changes: Any) -> WeightsStore:
+def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints."""
-    raise SystemExit("being written")
+    return WeightsStore(_backend(_options(options, changes)))
 
 
-def create_array_store(options: Options | None = None, **changes: Any) -> ArrayStore:
-    """Open the store that says where a run's volumes are."""
-    raise SystemExit("being written")
+def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
+    """Open the store that says where a run's arrays are."""
+    return LocalArrayStore(_options(options, changes).runs_base_dir)
+
+
+def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
+    if options is None:
+        return Options.instance(**changes)
+    return attrs.evolve(options, **changes)
+
+
+def _backend(options: DaCapoConfig) -> StoreBackend:
+    try:
+        backend: type[StoreBackend] = registry.load("stores", options.type)
+    except PluginError as error:
+        raise InvalidOptions(f"type = {options.type!r}: {error}") from error
+    return backend.from_options(options)

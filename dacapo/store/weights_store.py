@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import logging
+import secrets
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Protocol
 
 import attrs
+
+from dacapo import provenance
+from dacapo.documents import Document
+from dacapo.errors import CorruptData, InvalidRequest, NotFound
+from dacapo.names import Repeated, find_run, run_key, segment
+
+from . import tensor_file
+from .backend import StoreBackend
+from .manifest import Digest, seal, unseal
+from .parameter_sets import read_parameters, write_parameters
+from .tensor_tree import put_together, take_apart
+
+logger = logging.getLogger(__name__)
+
+_BEST = "best"
+_FOLDER = "iterations"
+_MANIFEST = "manifest.json"
 
 
 @attrs.define
@@ -15,3 +36,298 @@ class Weights:
     optimizer: dict[str, Any] | None = None
     scheduler: dict[str, Any] | None = None
     random_state: dict[str, Any] | None = None
+
+
+PARTS = tuple(field.name for field in attrs.fields(Weights))
+
+
+class Trained(Repeated, Protocol):
+    """A run that can say what its checkpoint should hold."""
+
+    def checkpoint_weights(self) -> Weights: ...
+
+
+@attrs.frozen
+class BestRecord:
+    """Which checkpoint of a run is best by one criterion on one dataset, and with what."""
+
+    dataset: str
+    criterion: str
+    iteration: int
+    value: float | None = None
+    parameters: Any = None
+
+
+class WeightsStore:
+    """Keeps checkpoints: tensors as safetensors, all else as JSON, each with its checksum.
+
+    A checkpoint can be seen once its manifest is published, which comes last.  Runs are given
+    by their config, as a ``Run``, or by a text: ``name`` or ``name:repetition``.
+    """
+
+    def __init__(self, backend: StoreBackend) -> None:
+        self.backend = backend
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.backend!r})"
+
+    def _find(self, run: str | Repeated) -> str:
+        return find_run(run, self.backend.blob_runs)
+
+    # checkpoints
+
+    def store_weights(
+        self, run: str | Trained | Repeated, iteration: int, weights: Weights | None = None
+    ) -> None:
+        """Keep the weights of a run at an iteration, in place of those of that iteration.
+
+        Without ``weights`` the run is asked for them.
+        """
+        key = run_key(run)
+        if weights is None:
+            weights = run.checkpoint_weights()  # type: ignore[union-attr]
+        parts = {}
+        for name in PARTS:
+            if (tree := getattr(weights, name)) is not None:
+                parts[name] = self._store_part(key, iteration, name, tree)
+        content = {
+            "run": key,
+            "iteration": iteration,
+            "meta": provenance.stamp({}),
+            "parts": parts,
+        }
+        self.backend.put_blob(key, _path(iteration, _MANIFEST), [seal(content)])
+        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
+
+    def _store_part(self, key: str, iteration: int, name: str, tree: Any) -> Document:
+        skeleton, tensors = take_apart(tree)
+        digest = Digest(tensor_file.chunks(tensors))
+        # A new name each time: what an older manifest names stays until the new one is out.
+        blob = f"{name}-{secrets.token_hex(4)}.safetensors"
+        self.backend.put_blob(key, _path(iteration, blob), digest)
+        return {"tree": skeleton, "blob": blob, "size": digest.size, "sha256": digest.hexdigest()}
+
+    def _sweep(self, key: str, iteration: int, kept: Collection[str]) -> None:
+        """Remove what an earlier checkpoint of the same iteration left."""
+        for path in self.backend.blobs(key, _path(iteration, "")):
+            if path.rpartition("/")[2] not in {_MANIFEST, *kept}:
+                self.backend.remove_blobs(key, path)
+
+    def retrieve_weights(
+        self,
+        run: str | Repeated,
+        iteration: int | None = None,
+        *,
+        parts: Collection[str] = PARTS,
+        mapped: bool = False,
+    ) -> Weights:
+        """Return the weights of an iteration, or of the newest whole checkpoint.
+
+        Only the ``parts`` asked for are read; ``mapped`` leaves their bytes where they are until
+        they are used.  Raises ``NotFound`` if there is no such checkpoint, ``CorruptData`` if it
+        fails its checksum.
+        """
+        key = self._find(run)
+        if iteration is not None:
+            return self._read(key, iteration, parts, mapped)
+        for _, weights in self._whole(key, parts, mapped):
+            return weights
+        raise NotFound(f"run {key} has no whole checkpoint in {self.backend!r}; train it first")
+
+    def latest_iteration(self, run: str | Repeated) -> int | None:
+        """Return the iteration of the newest whole checkpoint, or None.
+
+        It reads them to be sure; ``iterations`` only lists.
+        """
+        return next((iteration for iteration, _ in self._whole(self._find(run), PARTS, True)), None)
+
+    def iterations(self, run: str | Repeated) -> list[int]:
+        """Return the iterations of all published checkpoints, increasing."""
+        return self._iterations(self._find(run))
+
+    def _iterations(self, key: str) -> list[int]:
+        paths = (path.split("/") for path in self.backend.blobs(key, f"{_FOLDER}/"))
+        return sorted(
+            int(path[1])
+            for path in paths
+            if path[2:] == [_MANIFEST] and path[1].isascii() and path[1].isdigit()
+        )
+
+    def remove(self, run: str | Repeated, iteration: int) -> None:
+        """Remove a checkpoint, and the records that call it best; raises ``NotFound``."""
+        self._remove(self._find(run), iteration)
+
+    def _remove(self, key: str, iteration: int) -> None:
+        if iteration not in self._iterations(key):
+            raise NotFound(self._absent(key, iteration))
+        for record in self._best(key):
+            if record.iteration == iteration:
+                self.backend.remove(_BEST, _best_key(key, record.dataset, record.criterion))
+        # Without its manifest a checkpoint is gone, even if what follows is interrupted.
+        self.backend.remove_blobs(key, _path(iteration, _MANIFEST))
+        self.backend.remove_blobs(key, _path(iteration, ""))
+
+    def prune(self, run: str | Repeated, keep_last: int = 1, keep_every: int | None = None) -> list[int]:
+        """Remove checkpoints that need not be kept, and return their iterations.
+
+        The last ones, those at multiples of ``keep_every`` and all that are best stay.
+        """
+        key = self._find(run)
+        best = {record.iteration for record in self._best(key)}
+        gone = expendable(self._iterations(key), best, keep_last, keep_every)
+        for iteration in gone:
+            self._remove(key, iteration)
+        return gone
+
+    def delete(self, run: str | Repeated) -> bool:
+        """Delete all checkpoints of a run; return False if there were none."""
+        key = self._find(run)
+        records = [self.backend.remove(_BEST, one) for one in self.backend.keys(_BEST, f"{key}/")]
+        return self.backend.remove_blobs(key) or any(records)
+
+    def _whole(self, key: str, parts: Collection[str], mapped: bool) -> Iterator[tuple[int, Weights]]:
+        """Yield the checkpoints that pass their checksums, newest first."""
+        for iteration in reversed(self._iterations(key)):
+            try:
+                yield iteration, self._read(key, iteration, parts, mapped)
+            except CorruptData as error:
+                logger.warning("run %s: skipping the checkpoint of iteration %d: %s", key, iteration, error)
+
+    def _read(self, key: str, iteration: int, parts: Collection[str], mapped: bool) -> Weights:
+        name = _path(iteration, _MANIFEST)
+        data = self.backend.get_blob(key, name)
+        if data is None:
+            raise NotFound(self._absent(key, iteration))
+        what = f"checkpoint {iteration} of run {key}"
+        manifest = unseal(bytes(data), what)
+        read = {
+            part: self._read_part(key, iteration, entry, mapped, f"{what}: its {part}")
+            for part, entry in manifest["parts"].items()
+            if part in parts
+        }
+        return Weights(**{"model": {}, **read})
+
+    def _read_part(self, key: str, iteration: int, entry: Document, mapped: bool, what: str) -> Any:
+        buffer = self.backend.get_blob(key, _path(iteration, entry["blob"]), mapped=mapped)
+        if buffer is None:
+            raise CorruptData(f"{what} is missing; use another checkpoint")
+        if len(buffer) != entry["size"] or hashlib.sha256(buffer).hexdigest() != entry["sha256"]:
+            raise CorruptData(f"{what} fails its checksum; use another checkpoint")
+        return put_together(entry["tree"], tensor_file.read(buffer))
+
+    def _absent(self, key: str, iteration: int) -> str:
+        there = ", ".join(map(str, self._iterations(key))) or "none"
+        return f"run {key} has no checkpoint of iteration {iteration} in {self.backend!r}; there are: {there}"
+
+    # the best
+
+    def store_best(
+        self,
+        run: str | Repeated,
+        iteration: int,
+        dataset: Any,
+        criterion: str,
+        value: float | None = None,
+        parameters: Any = None,
+    ) -> None:
+        """Record which checkpoint is best by a criterion on a dataset, and with which parameters."""
+        key = run_key(run)
+        if iteration not in self._iterations(key):
+            raise NotFound(self._absent(key, iteration))
+        document = {
+            "run": key,
+            "dataset": _name_of(dataset),
+            "criterion": criterion,
+            "iteration": iteration,
+            "value": value,
+            "parameters": None if parameters is None else write_parameters(parameters),
+        }
+        self.backend.put(_BEST, _best_key(key, dataset, criterion), document, replace=True)
+
+    def retrieve_best(self, run: str | Repeated, dataset: Any, criterion: str) -> int:
+        """Return the iteration of the best checkpoint; raises ``NotFound`` if none is recorded."""
+        key = self._find(run)
+        document = self.backend.get(_BEST, _best_key(key, dataset, criterion))
+        if document is None:
+            known = ", ".join(f"{one.dataset}/{one.criterion}" for one in self._best(key)) or "none"
+            raise NotFound(
+                f"run {key} has no best checkpoint by {_name_of(dataset)}/{criterion}; there are: {known}"
+            )
+        return int(document["iteration"])
+
+    def best(self, run: str | Repeated) -> list[BestRecord]:
+        """Return what is recorded as best, by dataset and criterion."""
+        return self._best(self._find(run))
+
+    def _best(self, key: str) -> list[BestRecord]:
+        found = (self.backend.get(_BEST, one) for one in self.backend.keys(_BEST, f"{key}/"))
+        records = [_best_record(document) for document in found if document is not None]
+        return sorted(records, key=lambda record: (record.dataset, record.criterion))
+
+    def retrieve_weights_by(self, run: str | Repeated, choice: str) -> Weights:
+        """Return the weights that a text chooses.
+
+        It is an iteration, ``latest``, ``<dataset>/<criterion>``, or a criterion alone if the
+        best checkpoint by it is the same on every dataset.
+        """
+        key = self._find(run)
+        if choice == "latest":
+            return self.retrieve_weights(run)
+        number = choice.removeprefix(f"{_FOLDER}/")
+        if number.isascii() and number.isdigit():
+            return self._read(key, int(number), PARTS, False)
+        names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}
+        fitting = {one.iteration for name, one in names.items() if choice in (name, one.criterion)}
+        if len(fitting) == 1:
+            return self._read(key, fitting.pop(), PARTS, False)
+        raise (InvalidRequest if fitting else NotFound)(
+            f"run {key} has {'several' if fitting else 'no'} best checkpoints by {choice!r}; choose an "
+            f"iteration, latest, or one of: {', '.join(names) or '(none is recorded yet)'}"
+        )
+
+    def load_weights(self, run: Any, iteration: int) -> None:
+        """Put a checkpoint's model and optimizer into a ``Run``."""
+        weights = self.retrieve_weights(run, iteration)
+        run.model.load_state_dict(weights.model)
+        if weights.optimizer is not None:
+            run.optimizer.load_state_dict(weights.optimizer)
+
+    def load_best(self, run: Any, dataset: Any, criterion: str) -> None:
+        """Put the best checkpoint's model and optimizer into a ``Run``."""
+        self.load_weights(run, self.retrieve_best(run, dataset, criterion))
+
+
+def expendable(
+    iterations: Iterable[int], best: Collection[int], keep_last: int, keep_every: int | None
+) -> list[int]:
+    """Return which checkpoints a retention rule lets go."""
+    if keep_last < 1 or (keep_every is not None and keep_every < 1):
+        raise InvalidRequest(
+            "keep_last and keep_every should be at least 1: the newest checkpoint always stays"
+        )
+    ordered = sorted(iterations)
+    spared = {*best, *ordered[-keep_last:]}
+    return [one for one in ordered if one not in spared and (keep_every is None or one % keep_every)]
+
+
+def _path(iteration: int, name: str) -> str:
+    return f"{_FOLDER}/{iteration}/{name}"
+
+
+def _name_of(dataset: Any) -> str:
+    return getattr(dataset, "name", None) or str(dataset)
+
+
+def _best_key(key: str, dataset: Any, criterion: str) -> str:
+    return f"{key}/{segment(f'{_name_of(dataset)}/{criterion}')}"
+
+
+def _best_record(document: Document) -> BestRecord:
+    parameters = document["parameters"]
+    return BestRecord(
+        document["dataset"],
+        document["criterion"],
+        document["iteration"],
+        document["value"],
+        None if parameters is None else read_parameters(parameters),
+    )

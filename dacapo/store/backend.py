@@ -1,0 +1,167 @@
+"""What a place to keep experiments in has to be able to do: a handful of primitive operations.
+
+Everything else (names, sameness, conversion, labels, checksums, retention) is written once,
+in ``config_store``, ``stats_store``, ``weights_store``, on top of these.  A backend is
+offered through the entry-point group ``dacapo.stores`` and passes ``dacapo.testing.stores``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo.documents import Document
+
+if TYPE_CHECKING:
+    from dacapo.options import DaCapoConfig
+
+
+@attrs.frozen
+class Epoch:
+    """One stretch of a run's training by one writer, and the iteration it began at.
+
+    Each epoch cuts what earlier ones wrote from its start on, so that whoever is late
+    cannot be seen.
+    """
+
+    number: int
+    start: int
+
+
+@attrs.frozen(eq=False)
+class Block:
+    """The stats of some iterations as columns of float64; the unit of appending."""
+
+    sequence: int
+    iterations: NDArray[np.int64]
+    columns: Mapping[str, NDArray[np.float64]]
+
+
+@attrs.frozen
+class Tail:
+    """The newest block of an epoch that is whole, and the sequence of the one to come."""
+
+    block: Block | None = None
+    sequence: int = 0
+
+
+@attrs.frozen(eq=False)
+class ScoresRecord:
+    """The scores of one iteration on one dataset: parameter sets x criteria, labelled.
+
+    ``parameters`` and ``criteria`` are plain data, as documents are.
+    """
+
+    iteration: int
+    dataset: str
+    parameters: list[Document]
+    criteria: list[Document]
+    values: NDArray[np.float64]
+
+
+class StoreBackend(ABC):
+    """Keeps documents, append-only logs and blobs; knows nothing of what they mean.
+
+    Keys, runs and blob names are made of segments joined by ``/``, each safe to be part of a
+    path.  Whatever returns has been made to last, and nobody ever sees half of it.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: DaCapoConfig) -> Self:
+        """Open the place that the options name."""
+
+    # documents
+
+    @abstractmethod
+    def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
+        """Keep a document; without ``replace`` return False if the key is taken."""
+
+    @abstractmethod
+    def get(self, collection: str, key: str) -> Document | None:
+        """Return the document of a key, or None."""
+
+    @abstractmethod
+    def keys(self, collection: str, prefix: str = "") -> list[str]:
+        """Return the keys that begin with ``prefix``, sorted."""
+
+    @abstractmethod
+    def remove(self, collection: str, key: str) -> bool:
+        """Remove a document; return False if there was none."""
+
+    # logs: stats and scores under (run, epoch, sequence)
+
+    @abstractmethod
+    def epochs(self, run: str) -> list[Epoch]:
+        """Return the epochs of a run, oldest first."""
+
+    def newest_epoch(self, run: str) -> int | None:
+        """Return the number of the newest epoch; worth a quicker way than reading them all."""
+        epochs = self.epochs(run)
+        return epochs[-1].number if epochs else None
+
+    @abstractmethod
+    def add_epoch(self, run: str, epoch: Epoch) -> bool:
+        """Begin an epoch; return False if there is one of that number."""
+
+    @abstractmethod
+    def append_block(self, run: str, epoch: int, block: Block) -> None:
+        """Add a block of stats; its sequence has to be the one to come, else ``StoreError``."""
+
+    @abstractmethod
+    def tail(self, run: str, epoch: int) -> Tail:
+        """Return the end of an epoch's stats, without reading what is before it."""
+
+    @abstractmethod
+    def blocks(self, run: str, epoch: int) -> list[Block]:
+        """Return the stats of an epoch, in the order they were added."""
+
+    @abstractmethod
+    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+        """Add scores; those of the same iteration and dataset are superseded."""
+
+    @abstractmethod
+    def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
+        """Return the scores of an epoch, in the order they were added."""
+
+    @abstractmethod
+    def remove_stats(self, run: str) -> bool:
+        """Remove all blocks of a run; return False if there were none."""
+
+    @abstractmethod
+    def remove_scores(self, run: str) -> bool:
+        """Remove all scores of a run; return False if there were none."""
+
+    @abstractmethod
+    def logged_runs(self, prefix: str = "") -> list[str]:
+        """Return the runs that have epochs and whose key begins with ``prefix``, sorted."""
+
+    # blobs
+
+    @abstractmethod
+    def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
+        """Publish bytes under a name of a run, in place of what was there."""
+
+    @abstractmethod
+    def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
+        """Return the bytes of a blob in a writable buffer, or None.
+
+        With ``mapped`` they may be read from their place only when they are needed.
+        """
+
+    @abstractmethod
+    def blobs(self, run: str, prefix: str = "") -> list[str]:
+        """Return the names of a run's blobs that begin with ``prefix``, sorted."""
+
+    @abstractmethod
+    def remove_blobs(self, run: str, prefix: str = "") -> bool:
+        """Remove the blobs whose names begin with ``prefix``; return False if there were none."""
+
+    @abstractmethod
+    def blob_runs(self, prefix: str = "") -> list[str]:
+        """Return the runs that have blobs and whose key begins with ``prefix``, sorted."""

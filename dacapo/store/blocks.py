@@ -1,0 +1,72 @@
+"""Blocks of stats and records of scores as bytes, for backends that keep bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from dacapo.documents import from_json, to_json
+
+from .backend import Block, ScoresRecord
+
+_LENGTH = struct.Struct("<I")
+
+
+def encode_block(block: Block) -> bytes:
+    """Return the columns of a block, packed; iterations only where they do not simply count up."""
+    iterations = np.ascontiguousarray(block.iterations, "<i8")
+    consecutive = bool(len(iterations)) and int(iterations[-1] - iterations[0]) + 1 == len(iterations)
+    head = {"columns": list(block.columns), "count": len(iterations), "consecutive": consecutive}
+    if consecutive:
+        head["first"] = int(iterations[0])
+    parts = [] if consecutive else [iterations.tobytes()]
+    parts += [np.ascontiguousarray(column, "<f8").tobytes() for column in block.columns.values()]
+    return _with_head(to_json(head), parts)
+
+
+def decode_block(data: bytes, sequence: int) -> Block:
+    """Return the block that ``encode_block`` made bytes of."""
+    head, at = _head(data)
+    count = head["count"]
+    if head["consecutive"]:
+        iterations = np.arange(head["first"], head["first"] + count, dtype=np.int64)
+    else:
+        iterations = np.frombuffer(data, "<i8", count, at)
+        at += 8 * count
+    columns = {
+        name: np.frombuffer(data, "<f8", count, at + 8 * count * position)
+        for position, name in enumerate(head["columns"])
+    }
+    return Block(sequence, iterations, columns)
+
+
+def encode_scores(record: ScoresRecord) -> bytes:
+    """Return the labels of scores as JSON, and the numbers packed."""
+    head = {
+        "iteration": record.iteration,
+        "dataset": record.dataset,
+        "parameters": record.parameters,
+        "criteria": record.criteria,
+    }
+    return _with_head(to_json(head), [np.ascontiguousarray(record.values, "<f8").tobytes()])
+
+
+def decode_scores(data: bytes) -> ScoresRecord:
+    """Return the record that ``encode_scores`` made bytes of."""
+    head, at = _head(data)
+    shape = len(head["parameters"]), len(head["criteria"])
+    values = np.frombuffer(data, "<f8", shape[0] * shape[1], at).reshape(shape)
+    return ScoresRecord(values=values, **head)
+
+
+def _with_head(head: str, parts: list[bytes]) -> bytes:
+    text = head.encode()
+    return b"".join((_LENGTH.pack(len(text)), text, *parts))
+
+
+def _head(data: bytes) -> tuple[dict[str, Any], int]:
+    (length,) = _LENGTH.unpack_from(data)
+    end = _LENGTH.size + length
+    return from_json(data[_LENGTH.size : end].decode()), end

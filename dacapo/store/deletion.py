@@ -1,0 +1,55 @@
+"""Deleting a run with everything that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dacapo.errors import DacapoError, NotFound, StoreError
+from dacapo.names import Repeated
+
+from .array_store import ArrayStore
+from .config_store import RUNS, ConfigStore
+from .stats_store import StatsStore
+from .weights_store import WeightsStore
+
+
+def delete_run(
+    run: str | Repeated,
+    config_store: ConfigStore,
+    stats_store: StatsStore,
+    weights_store: WeightsStore,
+    array_store: ArrayStore,
+) -> list[str]:
+    """Delete all that is kept of a run and return what that was.
+
+    The config goes last: while anything else could not be deleted it stays, so that no new
+    run of that name can pick up what an old one left.  Then ``StoreError`` names what stayed.
+    Raises ``NotFound`` if nothing at all is kept.
+    """
+    key = config_store.find(RUNS, run)
+    exact = key if ":" in key else f"{key}:0"  # never another repetition
+    steps: dict[str, Callable[[], bool]] = {
+        "arrays": lambda: array_store.delete(exact),
+        "weights": lambda: weights_store.delete(exact),
+        "scores": lambda: stats_store.delete_validation_scores(exact),
+        "stats": lambda: stats_store.delete_training_stats(exact),
+    }
+    gone, stayed = [], []
+    for what, delete in steps.items():
+        try:
+            if delete():
+                gone.append(what)
+        except (DacapoError, OSError) as error:
+            stayed.append(f"{what} ({error})")
+    if stayed:
+        raise StoreError(
+            f"run {key} could not be deleted wholly. What stayed: its config, {', '.join(stayed)}. "
+            f"Deleted: {', '.join(gone) or 'nothing'}. Delete it again once the reason is gone"
+        )
+    try:
+        config_store.delete(RUNS, exact)
+        gone.append("config")
+    except NotFound:
+        if not gone:
+            raise
+    return gone

@@ -1,0 +1,233 @@
+"""Experiments kept in plain files, on local disks and on NFS.
+
+<root>/configs/<collection>/<name>.yaml       one document a file
+<root>/stats/runs/<run>/<n>.epoch             the n-th epoch, and where it begins
+                       /<n>.iterations        its training stats, a framed log
+                       /<n>.scores            its validation scores, a framed log
+<root>/<run>/checkpoints/...                  blobs
+<root>/<run>/best/<dataset>%2F<criterion>.yaml    which checkpoint is best
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dacapo.documents import Document
+from dacapo.errors import CorruptData
+
+from . import document_file, publication
+from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from .blocks import decode_block, decode_scores, encode_block, encode_scores
+from .framed_log import Frame, FramedLog
+from .publication import explained, remove_file, remove_tree, visible
+
+if TYPE_CHECKING:
+    from dacapo.options import DaCapoConfig
+
+_BLOCK, _SCORES, _EPOCH = 1, 2, 3
+_YAML = ".yaml"
+
+
+class FileBackend(StoreBackend):
+    """Keeps everything below one folder; ``configs`` and ``stats`` may lie elsewhere."""
+
+    def __init__(self, root: Path | str, configs: Path | None = None, stats: Path | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.configs = configs or self.root / "configs"
+        self.stats = stats or self.root / "stats"
+        self._logs: dict[Path, FramedLog] = {}
+
+    def __repr__(self) -> str:
+        return f"the files below {self.root}"
+
+    @classmethod
+    def from_options(cls, options: DaCapoConfig) -> Self:
+        """Open the folder ``runs_base_dir``; nothing is made before something is stored."""
+        return cls(options.runs_base_dir)
+
+    # documents
+
+    def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
+        path, data = self._document(collection, key), document_file.dump(document)
+        if replace:
+            publication.replace(path, [data])
+            return True
+        return publication.create(path, [data])
+
+    def get(self, collection: str, key: str) -> Document | None:
+        path = self._document(collection, key)
+        data = _read(path)
+        return None if data is None else document_file.load(bytes(data), path)
+
+    def keys(self, collection: str, prefix: str = "") -> list[str]:
+        folder = self._document(collection, f"{prefix}x").parent
+        head, slash, rest = prefix.rpartition("/")
+        return [
+            head + slash + name.removesuffix(_YAML)
+            for name in visible(folder)
+            if name.startswith(rest) and name.endswith(_YAML)
+        ]
+
+    def remove(self, collection: str, key: str) -> bool:
+        path = self._document(collection, key)
+        removed = remove_file(path)
+        if collection == "best":
+            self._forget_if_empty(path.parent)
+        return removed
+
+    def _document(self, collection: str, key: str) -> Path:
+        if collection == "best":
+            run, _, rest = key.partition("/")
+            return self.root / run / "best" / f"{rest}{_YAML}"
+        return self.configs / collection / f"{key}{_YAML}"
+
+    # logs
+
+    def epochs(self, run: str) -> list[Epoch]:
+        return [self._epoch(run, number) for number in self._epoch_numbers(run)]
+
+    def newest_epoch(self, run: str) -> int | None:
+        return max(self._epoch_numbers(run), default=None)
+
+    def _epoch_numbers(self, run: str) -> list[int]:
+        return sorted(int(name.partition(".")[0]) for name in self._log_names(run, ".epoch"))
+
+    def _epoch(self, run: str, number: int) -> Epoch:
+        log = self._log(run, number, "epoch")
+        frames = log.frames()
+        if not frames:
+            raise CorruptData(
+                f"{log.path} is damaged: it should say at which iteration epoch {number} of run {run} began; "
+                "delete the file to undo the cut that it made in the stats"
+            )
+        return Epoch(number, frames[0].first)
+
+    def add_epoch(self, run: str, epoch: Epoch) -> bool:
+        # Three times, so that no single damage takes the start of an epoch away.
+        frames = (Frame(_EPOCH, copy, epoch.start, epoch.start, 0, b"") for copy in range(3))
+        path = self._log(run, epoch.number, "epoch").path
+        return publication.create(path, [frame.encode() for frame in frames])
+
+    def append_block(self, run: str, epoch: int, block: Block) -> None:
+        first, last = int(block.iterations[0]), int(block.iterations[-1])
+        body = encode_block(block)
+        frame = Frame(_BLOCK, block.sequence, first, last, len(block.iterations), body)
+        self._log(run, epoch, "iterations").append(frame)
+
+    def tail(self, run: str, epoch: int) -> Tail:
+        end = self._log(run, epoch, "iterations").end()
+        last = end.last
+        return Tail(None if last is None else decode_block(last.body, last.sequence), end.sequence)
+
+    def blocks(self, run: str, epoch: int) -> list[Block]:
+        frames = self._log(run, epoch, "iterations").frames()
+        return [decode_block(frame.body, frame.sequence) for frame in frames]
+
+    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+        log, at = self._log(run, epoch, "scores"), record.iteration
+        log.append(Frame(_SCORES, log.end().sequence, at, at, 1, encode_scores(record)))
+
+    def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
+        return [decode_scores(frame.body) for frame in self._log(run, epoch, "scores").frames()]
+
+    def remove_stats(self, run: str) -> bool:
+        return self._remove_logs(run, ".iterations")
+
+    def remove_scores(self, run: str) -> bool:
+        return self._remove_logs(run, ".scores")
+
+    def logged_runs(self, prefix: str = "") -> list[str]:
+        return [run for run in visible(self.stats / "runs") if run.startswith(prefix)]
+
+    def _log_names(self, run: str, suffix: str) -> list[str]:
+        return [name for name in visible(self.stats / "runs" / run) if name.endswith(suffix)]
+
+    def _log(self, run: str, epoch: int, what: str) -> FramedLog:
+        path = self.stats / "runs" / run / f"{epoch}.{what}"
+        return self._logs.setdefault(path, FramedLog(path))
+
+    def _remove_logs(self, run: str, suffix: str) -> bool:
+        """Remove one sort of a run's logs, and with the last of them its epochs too."""
+        folder = self.stats / "runs" / run
+        self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
+        names = self._log_names(run, suffix)
+        if all(name.endswith((suffix, ".epoch")) for name in visible(folder)):
+            remove_tree(folder)
+        for name in names:
+            remove_file(folder / name)
+        return bool(names)
+
+    # blobs
+
+    def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
+        publication.replace(self._blobs(run) / name, chunks)
+
+    def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
+        path = self._blobs(run) / name
+        return _map(path) if mapped else _read(path)
+
+    def blobs(self, run: str, prefix: str = "") -> list[str]:
+        home = self._blobs(run)
+        found = []
+        folders = [home]
+        for folder in folders:
+            for name in visible(folder):
+                path = folder / name
+                inner = path.relative_to(home).as_posix()
+                if path.is_dir() and (inner.startswith(prefix) or prefix.startswith(f"{inner}/")):
+                    folders.append(path)
+                elif inner.startswith(prefix) and not path.is_dir():
+                    found.append(inner)
+        return sorted(found)
+
+    def remove_blobs(self, run: str, prefix: str = "") -> bool:
+        home = self._blobs(run)
+        if not prefix or prefix.endswith("/"):
+            removed = remove_tree(home / prefix)
+        else:
+            removed = bool([name for name in self.blobs(run, prefix) if remove_file(home / name)])
+        self._forget_if_empty(home)
+        return removed
+
+    def blob_runs(self, prefix: str = "") -> list[str]:
+        found = (name for name in visible(self.root) if name.startswith(prefix))
+        return [name for name in found if self._blobs(name).is_dir()]
+
+    def _blobs(self, run: str) -> Path:
+        return self.root / run / "checkpoints"
+
+    def _forget_if_empty(self, folder: Path) -> None:
+        """Remove a folder of a run, and the run's own, if nothing is left in them."""
+        for place in (folder, folder.parent):
+            with suppress(OSError):
+                place.rmdir()
+
+
+def _read(path: Path) -> bytearray | None:
+    """Return what a file holds, in a buffer of its own, or None if there is no such file."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            buffer = bytearray(os.fstat(file.fileno()).st_size)
+            rest = memoryview(buffer)
+            while rest and (count := file.readinto(rest)):
+                rest = rest[count:]
+            return buffer
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        with explained(path, "reading"):
+            raise
+
+
+def _map(path: Path) -> mmap.mmap | bytearray | None:
+    """Return what a file holds, read when it is looked at; changes stay in memory."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return _read(path)

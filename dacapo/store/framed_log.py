@@ -1,0 +1,277 @@
+"""A file that is only ever appended to, and that knows what of it is whole.
+
+A frame is a header, a body and a footer.  The header says how many bytes follow and what
+they are, and carries checksums of the body and of itself; the footer repeats the length, so
+that the last frame is found without reading the others.  One append is one write and one
+fsync.  What a crash leaves of an unfinished append is recognised by readers, who leave it
+out, and cut by the next writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import attrs
+
+from dacapo.errors import NewerFormat, StoreError
+
+from .publication import explained, make_folder, sync_folder
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_MAGIC = b"DcpF"
+# magic, format, kind, sequence, first, last, count, length of the body, checksum of the body; then
+# the checksum of these.
+_HEADER = struct.Struct("<4sHHQqqIQI")
+_CHECKSUM = struct.Struct("<I")
+_HEAD = _HEADER.size + _CHECKSUM.size
+_FOOTER = struct.Struct("<Q4s")
+
+
+@attrs.frozen
+class Frame:
+    """One append: what it is, where it belongs, and its bytes.
+
+    ``first``, ``last`` and ``count`` are about iterations; ``kind`` is up to the writer.
+    """
+
+    kind: int
+    sequence: int
+    first: int
+    last: int
+    count: int
+    body: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+
+    def encode(self) -> bytes:
+        """Return the frame as it stands in the file."""
+        head = _HEADER.pack(
+            _MAGIC, FORMAT, self.kind, self.sequence, self.first, self.last, self.count,
+            len(self.body), zlib.crc32(self.body),
+        )  # fmt: skip
+        footer = _FOOTER.pack(_HEAD + len(self.body) + _FOOTER.size, _MAGIC)
+        return b"".join((head, _CHECKSUM.pack(zlib.crc32(head)), self.body, footer))
+
+
+@attrs.frozen
+class Damage:
+    """A stretch of a log that fails its checksum, and its header if that is whole."""
+
+    begin: int
+    end: int
+    header: Frame | None = None
+
+    def __str__(self) -> str:
+        where = f"the bytes {self.begin} to {self.end} are damaged"
+        if self.header is None:
+            return f"{where}; what they held is lost"
+        return f"{where}; iterations {self.header.first} to {self.header.last} are lost"
+
+
+@attrs.frozen
+class End:
+    """Where a log ends: the last whole frame, the sequence that comes next, two positions."""
+
+    last: Frame | None
+    sequence: int
+    complete: int
+    size: int
+
+
+class FramedLog:
+    """One log in one file.  Its parts are written by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: tuple[tuple[int, int], End] | None = None
+
+    def frames(self) -> list[Frame]:
+        """Return every whole frame; what is damaged or unfinished is left out with a warning."""
+        data = self._content()
+        pieces = list(scan(data, self.path))
+        end = pieces[-1][1] if pieces else 0
+        if end < len(data):
+            data = self._content(alone=True)  # it may only just be being written
+            pieces = list(scan(data, self.path))
+            end = pieces[-1][1] if pieces else 0
+        if end < len(data):
+            logger.warning(
+                "%s: the last %d bytes are an append that was not finished; they are left out",
+                self.path, len(data) - end,
+            )  # fmt: skip
+        for piece, _ in pieces:
+            if isinstance(piece, Damage):
+                logger.warning("%s: %s", self.path, piece)
+        return [piece for piece, _ in pieces if isinstance(piece, Frame)]
+
+    def end(self) -> End:
+        """Return where the log ends, reading only as much as that takes."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return End(None, 0, 0, 0)
+        try:
+            return self._end(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def append(self, frame: Frame) -> None:
+        """Add a frame and force it to disk.
+
+        Its sequence has to be the one that comes next; anything else means that another
+        process writes too, and raises ``StoreError``.
+        """
+        with explained(self.path, "appending to"), self._opened() as descriptor:
+            end = self._end(descriptor)
+            if end.complete < end.size:
+                logger.warning(
+                    "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
+                )
+                os.ftruncate(descriptor, end.complete)
+            if frame.sequence != end.sequence:
+                raise StoreError(
+                    f"{self.path} was written by another process meanwhile: append {frame.sequence} was "
+                    f"due, and it is at {end.sequence}; make sure that only one process trains a run"
+                )
+            self._write(descriptor, frame.encode(), end.complete)
+            inode, size = self._state(descriptor)
+            self._known = (inode, size), End(frame, frame.sequence + 1, size, size)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Open the file for appending, alone."""
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError:
+            make_folder(self.path.parent)
+            descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
+            sync_folder(self.path.parent)
+        try:
+            _lock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _write(self, descriptor: int, data: bytes, end: int) -> None:
+        """Write in one call, and take back what a full disk left of it."""
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(0, f"only {written} of {len(data)} bytes were written")
+            os.fsync(descriptor)
+        except OSError:
+            self._known = None
+            os.ftruncate(descriptor, end)
+            raise
+
+    def _end(self, descriptor: int) -> End:
+        state = self._state(descriptor)
+        size = state[1]
+        if self._known is not None and self._known[0] == state:
+            return self._known[1]
+        if frame := self._last_by_footer(descriptor, size):
+            end = End(frame, frame.sequence + 1, size, size)
+        else:
+            end = _end_of(os.pread(descriptor, size, 0), self.path)
+        self._known = state, end
+        return end
+
+    def _last_by_footer(self, descriptor: int, size: int) -> Frame | None:
+        footer = os.pread(descriptor, _FOOTER.size, max(0, size - _FOOTER.size))
+        if len(footer) < _FOOTER.size:
+            return None
+        length, magic = _FOOTER.unpack(footer)
+        if magic != _MAGIC or not _HEAD + _FOOTER.size <= length <= size:
+            return None
+        piece = next(scan(os.pread(descriptor, length, size - length), self.path), None)
+        return piece[0] if piece and isinstance(piece[0], Frame) and piece[1] == length else None
+
+    def _state(self, descriptor: int) -> tuple[int, int]:
+        status = os.fstat(descriptor)
+        return status.st_ino, status.st_size
+
+    def _content(self, alone: bool = False) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                if alone:
+                    _lock(file.fileno(), fcntl.LOCK_SH)
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+
+def scan(data: bytes, path: Path) -> Iterator[tuple[Frame | Damage, int]]:
+    """Yield each complete frame of a log, or the damage in its place, and where it ends.
+
+    Behind a damaged header the next good one is looked for, so that one bad byte costs one
+    frame.  What comes after the last one yielded is no complete frame.
+    """
+    at = 0
+    while at < len(data):
+        frame = _parse(data, at, path)
+        if frame is None:
+            following = _next_frame(data, at + 1, path)
+            if following is None:
+                return
+            yield Damage(at, following), following
+            at = following
+            continue
+        begin, at = at, at + _HEAD + len(frame.body) + _FOOTER.size
+        checksum = _HEADER.unpack_from(data, begin)[-1]
+        yield (frame if zlib.crc32(frame.body) == checksum else Damage(begin, at, frame)), at
+
+
+def _parse(data: bytes, at: int, path: Path) -> Frame | None:
+    """Return the frame at a position, if its header is good and all of it is there."""
+    if at + _HEAD > len(data):
+        return None
+    magic, version, kind, sequence, first, last, count, length, _ = _HEADER.unpack_from(data, at)
+    head = data[at : at + _HEADER.size]
+    if magic != _MAGIC or _CHECKSUM.unpack_from(data, at + _HEADER.size)[0] != zlib.crc32(head):
+        return None
+    if version > FORMAT:
+        raise NewerFormat(
+            f"{path} was written by a newer DaCapo, in format {version}; this one knows {FORMAT}. "
+            "Upgrade with  pip install --upgrade dacapo"
+        )
+    begin = at + _HEAD
+    if begin + length + _FOOTER.size > len(data):
+        return None
+    return Frame(kind, sequence, first, last, count, data[begin : begin + length])
+
+
+def _next_frame(data: bytes, at: int, path: Path) -> int | None:
+    """Return where the next good frame begins after a bad header; None if there is only a torn tail."""
+    begin = at - 1
+    while (at := data.find(_MAGIC, at)) >= 0:
+        if _parse(data, at, path) is not None:
+            return at
+        at += 1
+    # The footer tells a frame that was finished and damaged later from one that never was finished.
+    if data[begin:].endswith(_FOOTER.pack(len(data) - begin, _MAGIC)):
+        return len(data)
+    return None
+
+
+def _end_of(data: bytes, path: Path) -> End:
+    end = End(None, 0, 0, len(data))
+    for piece, complete in scan(data, path):
+        whole = isinstance(piece, Frame)
+        header = piece if isinstance(piece, Frame) else piece.header
+        sequence = header.sequence + 1 if header else end.sequence + 1
+        end = End(header if whole else end.last, sequence, complete, len(data))
+    return end
+
+
+def _lock(descriptor: int, how: int) -> None:
+    # Some file systems of clusters know no locks; there the single writer of an epoch has to do.
+    with suppress(OSError):
+        fcntl.flock(descriptor, how)

@@ -1,0 +1,124 @@
+"""Files that appear whole or not at all, and stay after a crash.
+
+A file is written beside its place under a hidden name, forced to disk, and then linked
+(which refuses to replace) or renamed (which replaces); then its folder is forced to disk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dacapo.errors import StoreError
+
+HIDDEN = "."
+
+
+def create(path: Path, chunks: Iterable[Any]) -> bool:
+    """Write a new file; return False and change nothing if there is one of that name."""
+    with _written(path, chunks) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            # Over NFS the answer to a link that was made may get lost, and the retry finds its own.
+            if os.stat(temporary).st_nlink < 2:
+                return False
+        sync_folder(path.parent)
+        return True
+
+
+def replace(path: Path, chunks: Iterable[Any]) -> None:
+    """Write a file, in place of the one that may be there."""
+    with _written(path, chunks) as temporary:
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that they are still there after a crash."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Force the list of files in a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a folder so that it is gone at once; return False if there is none."""
+    hidden = path.with_name(f"{HIDDEN}deleted-{secrets.token_hex(8)}")
+    try:
+        path.rename(hidden)
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    shutil.rmtree(hidden)
+    return True
+
+
+def remove_file(path: Path) -> bool:
+    """Remove a file; return False if there is none."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
+def visible(folder: Path) -> list[str]:
+    """Return the names in a folder, without what is unfinished or being deleted."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith(HIDDEN))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@contextmanager
+def explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn what the system refuses into an error that says where, and how full the disk is."""
+    try:
+        yield
+    except OSError as error:
+        place = next(parent for parent in (path, *path.parents) if parent.exists())
+        free = shutil.disk_usage(place).free
+        raise StoreError(
+            f"{doing} {path} failed: {error.strerror or error}; {free / 1e6:.0f} MB are free there, "
+            f"and {'it may be written to' if os.access(place, os.W_OK) else 'it may not be written to'}"
+        ) from error
+
+
+@contextmanager
+def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
+    """Write chunks under a hidden name beside ``path``; the file is gone afterwards if still there."""
+    with explained(path, "writing"):
+        make_folder(path.parent)
+        temporary = path.with_name(f"{HIDDEN}part-{secrets.token_hex(8)}")
+        try:
+            with temporary.open("xb", buffering=0) as file:
+                for chunk in chunks:
+                    write_all(file.fileno(), chunk)
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_all(descriptor: int, chunk: Any) -> None:
+    """Write all bytes: one call may take fewer than it is given, without an error."""
+    rest = memoryview(chunk).cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,283 @@
+"""Where the numbers of runs are kept: training stats and validation scores."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+
+from dacapo.errors import StoreError
+from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
+from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
+from dacapo.names import Repeated, find_run, run_key
+
+from .backend import Block, Epoch, ScoresRecord, StoreBackend
+from .score_records import holds, records_of, scores_of
+
+SAMPLE = 1000
+
+
+@attrs.define
+class _Writing:
+    """Where this store appends the stats of one run."""
+
+    epoch: int | None = None
+    sequence: int = 0
+    until: int = 0
+    last: TrainingIterationStats | None = None
+
+
+@attrs.define
+class _Seen:
+    """The object that this store read or wrote last for a run, and how far its changes are known."""
+
+    ref: weakref.ref[Any]
+    mark: int
+
+    def mark_of(self, thing: object) -> int | None:
+        return self.mark if self.ref() is thing else None
+
+
+class StatsStore:
+    """Keeps training stats and validation scores, appending only what is new.
+
+    Runs are given by their config, as a ``Run``, or by a text: ``name`` or ``name:repetition``.
+    When reading, a bare name finds its only repetition; when writing it means repetition 0.
+    """
+
+    def __init__(self, backend: StoreBackend) -> None:
+        self.backend = backend
+        self._writing: dict[str, _Writing] = {}
+        self._stats: dict[str, _Seen] = {}
+        self._scores: dict[str, _Seen] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.backend!r})"
+
+    def _find(self, run: str | Repeated) -> str:
+        return find_run(run, self.backend.logged_runs)
+
+    # epochs
+
+    def begin_epoch(self, run: str | Repeated, start: int) -> int:
+        """Go on training from an iteration, as the only writer; return the epoch's number.
+
+        What earlier epochs wrote at or after ``start``, or will still write, is no longer read,
+        but it is not erased either.
+        """
+        key = run_key(run)
+        newest = self.backend.newest_epoch(key)
+        number = 0 if newest is None else newest + 1
+        while not self.backend.add_epoch(key, Epoch(number, start)):
+            number += 1
+        self._writing[key] = self._end(key)
+        return number
+
+    def epochs(self, run: str | Repeated) -> list[Epoch]:
+        """Return the epochs of a run, oldest first."""
+        return self.backend.epochs(self._find(run))
+
+    # training stats
+
+    def store_training_stats(self, run: str | Repeated, stats: TrainingStats) -> None:
+        """Append the iterations that are not stored yet.
+
+        If iterations were taken back from ``stats`` (``delete_after``), a new epoch begins there.
+        Raises ``StoreError`` if another process has gone on with the run, or if these stats are
+        not a continuation of what is stored.
+        """
+        key = run_key(run)
+        writing = self._ready_to_write(key, stats)
+        iterations, columns = stats.since(writing.until)
+        if not len(iterations):
+            return
+        if writing.epoch is None:
+            self.backend.add_epoch(key, Epoch(0, 0))
+            writing.epoch = 0
+        self.backend.append_block(key, writing.epoch, Block(writing.sequence, iterations, columns))
+        self._writing[key] = _Writing(
+            writing.epoch, writing.sequence + 1, int(iterations[-1]) + 1, stats.last
+        )
+
+    def retrieve_training_stats(self, run: str | Repeated, subsample: bool | int = False) -> TrainingStats:
+        """Return the stats of a run, none for an unknown one.
+
+        With ``subsample`` about 1000 of them (or as many as it says), evenly spread, and the last.
+        """
+        key = self._find(run)
+        stats = self._merged(key)
+        if subsample:
+            return _sampled(stats, SAMPLE if subsample is True else int(subsample))
+        self._stats[key] = _Seen(weakref.ref(stats), stats.cut_since(0)[0])
+        return stats
+
+    def retrieve_last_training_stats(self, run: str | Repeated) -> TrainingIterationStats | None:
+        """Return the stats of the last iteration, without reading the others where that is possible."""
+        key = self._find(run)
+        end = self._end(key)
+        return end.last if end.last or not end.until else self._merged(key).last
+
+    def delete_training_stats(self, run: str | Repeated) -> bool:
+        """Erase the stats of all epochs; return False if there were none."""
+        key = self._find(run)
+        self._writing.pop(key, None)
+        self._stats.pop(key, None)
+        return self.backend.remove_stats(key)
+
+    def _ready_to_write(self, key: str, stats: TrainingStats) -> _Writing:
+        """Return where to append, having made sure that appending is right."""
+        writing = self._writing.get(key) or self._end(key)
+        newest = self.backend.newest_epoch(key)
+        if newest is not None and writing.epoch is not None and newest > writing.epoch:
+            raise StoreError(
+                f"another process has gone on with run {key} (its epoch is {newest}, this one's "
+                f"{writing.epoch}), so its stats are no longer taken from here; stop one of the two"
+            )
+        seen = self._stats[key].mark_of(stats) if key in self._stats else None
+        mark, cut = stats.cut_since(seen or 0)
+        rewound = cut is not None and cut < writing.until
+        if seen is None and self._continues(key, writing, stats):
+            rewound = False
+        elif seen is None and not rewound:
+            raise StoreError(
+                f"the stats of run {key} are stored up to iteration {writing.until}, and these are not "
+                f"their continuation; to train again from an earlier iteration, retrieve them and "
+                "delete_after it, or call  begin_epoch(run, iteration)"
+            )
+        if rewound and cut is not None:
+            self.begin_epoch(key, cut)
+            writing = self._writing[key]
+        self._stats[key] = _Seen(weakref.ref(stats), mark)
+        return writing
+
+    def _continues(self, key: str, writing: _Writing, stats: TrainingStats) -> bool:
+        """Say whether stats agree with the newest iteration that they share with what is stored."""
+        if not writing.until or not len(stats):
+            return True
+        last = writing.last
+        if last is None or stats.trained_until() <= last.iteration:
+            stored = self._merged(key)
+            shared = np.intersect1d(stored.iterations, stats.iterations)
+            last = stored.at(int(shared[-1])) if len(shared) else None
+        mine = stats.at(last.iteration) if last else None
+        return last is None or mine is None or _same(mine, last)
+
+    def _end(self, key: str) -> _Writing:
+        """Find where the stats of a run end, reading only the ends of its epochs."""
+        epochs = self.backend.epochs(key)
+        end = _Writing(epochs[-1].number if epochs else None)
+        for epoch, limit in reversed(list(zip(epochs, _limits(epochs), strict=True))):
+            tail = self.backend.tail(key, epoch.number)
+            if limit is None:
+                end.sequence = tail.sequence
+            if tail.block is not None:
+                stats = _before(limit, tail.block)
+                end.last = stats.last
+                end.until = stats.trained_until() or limit or 0
+                break
+        return end
+
+    def _merged(self, key: str) -> TrainingStats:
+        stats = TrainingStats()
+        epochs = self.backend.epochs(key)
+        for epoch, limit in zip(epochs, _limits(epochs), strict=True):
+            for block in self.backend.blocks(key, epoch.number):
+                part = _before(limit, block)
+                stats.append(part.iterations, part.columns)
+        return stats
+
+    # validation scores
+
+    def store_validation_iteration_scores(self, run: str | Repeated, scores: ValidationScores) -> None:
+        """Append the iterations that were added or scored again since they were last stored."""
+        key = run_key(run)
+        seen = self._scores[key].mark_of(scores) if key in self._scores else None
+        mark, iterations = scores.added_since(seen or 0)
+        stored = self._records(key) if seen is None else {}
+        epoch = self.backend.newest_epoch(key)
+        for record in records_of(scores, iterations):
+            if holds(stored.get((record.iteration, record.dataset)), record):
+                continue
+            if epoch is None:
+                self.backend.add_epoch(key, Epoch(0, 0))
+                epoch = 0
+            self.backend.append_scores(key, epoch, record)
+        self._scores[key] = _Seen(weakref.ref(scores), mark)
+
+    def retrieve_validation_scores(self, run: str | Repeated) -> ValidationScores:
+        """Return all scores of a run with the labels they were stored with."""
+        return scores_of(self._records(self._find(run)).values())
+
+    def retrieve_validation_iteration_scores(
+        self,
+        run: str | Repeated,
+        subsample: bool | int = False,
+        validation_interval: int | None = None,
+    ) -> list[ValidationIterationScores]:
+        """Return the scores of each validated iteration, increasing, labelled.
+
+        With ``validation_interval`` only of its multiples; with ``subsample`` about 1000 (or as
+        many as it says), evenly spread, and the last.
+        """
+        scores = self.retrieve_validation_scores(run).scores
+        if validation_interval:
+            scores = [one for one in scores if one.iteration % validation_interval == 0]
+        if subsample and scores:
+            scores = [scores[i] for i in _spread(len(scores), SAMPLE if subsample is True else subsample)]
+        return scores
+
+    def delete_validation_scores(self, run: str | Repeated) -> bool:
+        """Erase the scores of all epochs; return False if there were none."""
+        key = self._find(run)
+        self._scores.pop(key, None)
+        return self.backend.remove_scores(key)
+
+    def _records(self, key: str) -> dict[tuple[int, str], ScoresRecord]:
+        """Return the newest record of each iteration and dataset.
+
+        Weights that an epoch started from stay as they were, so their scores do too: only
+        what comes after its start is cut.
+        """
+        epochs = self.backend.epochs(key)
+        found = (
+            record
+            for epoch, limit in zip(epochs, _limits(epochs), strict=True)
+            for record in self.backend.scores(key, epoch.number)
+            if limit is None or record.iteration <= limit
+        )
+        return {(record.iteration, record.dataset): record for record in found}
+
+
+def _limits(epochs: list[Epoch]) -> Iterator[int | None]:
+    """Yield for each epoch the earliest start of those after it; None for the newest."""
+    for position in range(len(epochs)):
+        yield min((later.start for later in epochs[position + 1 :]), default=None)
+
+
+def _before(limit: int | None, block: Block) -> TrainingStats:
+    count = len(block.iterations) if limit is None else int(np.searchsorted(block.iterations, limit))
+    columns = {name: column[:count] for name, column in block.columns.items()}
+    return TrainingStats.of(block.iterations[:count], columns)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Return at most ``count`` positions, evenly spread, the last among them."""
+    positions = np.linspace(0, length - 1, num=min(length, max(count, 2)))
+    return [int(position) for position in np.unique(positions.round())]
+
+
+def _sampled(stats: TrainingStats, count: int) -> TrainingStats:
+    if not len(stats):
+        return stats
+    at = _spread(len(stats), count)
+    return TrainingStats.of(stats.iterations[at], {name: c[at] for name, c in stats.columns.items()})
+
+
+def _same(one: TrainingIterationStats, other: TrainingIterationStats) -> bool:
+    shared = one.metrics.keys() & other.metrics.keys()
+    mine = [one.loss, one.time, *(one.metrics[name] for name in sorted(shared))]
+    theirs = [other.loss, other.time, *(other.metrics[name] for name in sorted(shared))]
+    return np.array_equal(mine, theirs, equal_nan=True)
