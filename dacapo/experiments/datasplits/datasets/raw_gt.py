@@ -91,6 +91,12 @@ def refuse_misfit(dataset: str, what: str, array: Array, other_what: str, other:
             f"{head} have voxels of {sizes[0]} and {sizes[1]}; along every axis one should be a multiple of "
             "the other; correct the voxel size of one, or wrap it in a ResampledArrayConfig"
         )
+    apart = array.offset - other.offset
+    if any(gap % min(a, b) for gap, a, b in zip(apart, *sizes, strict=True)):
+        raise InvalidArray(
+            f"{head} begin at {tuple(array.offset)} and {tuple(other.offset)}, not whole voxels apart; "
+            "correct the offset of one, or open it with ZarrArrayConfig(..., snap_to_grid=...)"
+        )
     if not array.roi.intersects(other.roi):
         raise InvalidArray(
             f"{head} have no region in common: they cover {array.roi} and {other.roi}; correct the offset "

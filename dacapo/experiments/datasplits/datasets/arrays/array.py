@@ -20,7 +20,7 @@ Slices = tuple[slice, ...]
 NDArray = np.ndarray[Any, Any]
 
 
-def _bounds(key: Any, size: int) -> tuple[slice, Any]:
+def bounds(key: Any, size: int) -> tuple[slice, Any]:
     """Split an index into the range of voxels it needs and what is to be taken of that range."""
     if not isinstance(key, slice):
         if not -size <= key < size:
@@ -56,7 +56,7 @@ class Array(ABC):
         self.dims = len(self.voxel_size)
         self.offset = Coordinate(offset if offset is not None else (0,) * self.dims)
         channels = len(self.shape) - self.dims
-        default = ["c^", "z", "y", "x"][-self.dims - 1 :] if channels else ["z", "y", "x"][-self.dims :]
+        default = ["c^"] * channels + ["z", "y", "x"][-self.dims :]
         self.axis_names = list(axis_names if axis_names is not None else default)
         self.units = list(units if units is not None else ["nm"] * self.dims)
         if channels not in (0, 1) or len(self.axis_names) != len(self.shape):
@@ -129,6 +129,15 @@ class Array(ABC):
 
     def _index(self, keys: tuple[Any, ...]) -> NDArray:
         """Read the voxels that numpy's basic indexing asks for, and no more than their bounding box."""
+        keys = self._full_index(keys)
+        channels = self.channel_dims
+        pairs = [bounds(key, size) for key, size in zip(keys, self.shape, strict=True)]
+        block = self._read(tuple(inside for inside, _ in pairs[channels:]))
+        rest: Any = (*keys[:channels], *(rest for _, rest in pairs[channels:]))
+        return np.asarray(block[rest])
+
+    def _full_index(self, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return one whole number or slice per axis."""
         # By type, because comparing an array of indices with Ellipsis gives an array.
         if any(key is Ellipsis for key in keys):
             at = next(i for i, key in enumerate(keys) if key is Ellipsis)
@@ -140,11 +149,7 @@ class Array(ABC):
                 f"{self.name}: {keys} cannot be read; an array of shape {self.shape} takes a Roi in world "
                 "units, or whole numbers and slices in voxels; for all else, read array.data first"
             )
-        channels = self.channel_dims
-        pairs = [_bounds(key, size) for key, size in zip(keys, self.shape, strict=True)]
-        block = self._read(tuple(bounds for bounds, _ in pairs[channels:]))
-        rest: Any = (*keys[:channels], *(rest for _, rest in pairs[channels:]))
-        return np.asarray(block[rest])
+        return keys
 
     def to_ndarray(self, roi: Roi | None = None, fill_value: float = 0) -> NDArray:
         """Read a region, filling what lies beyond the data with ``fill_value``."""

@@ -14,10 +14,19 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.errors import CorruptData, InvalidArray, InvalidRequest
 
-from .array import Array, NDArray, NumpyArray, Slices
+from .array import Array, NDArray, NumpyArray, Slices, bounds
 from .zarr_container import Node, find_array, kvstore, location, missing
 from .zarr_creation import describe_new, geometry_attributes, make_groups, make_room, write_json
-from .zarr_geometry import Described, describe, describe_level, in_unit, is_channel, is_time, whole
+from .zarr_geometry import (
+    Described,
+    describe,
+    describe_level,
+    in_unit,
+    is_channel,
+    is_time,
+    spatial_axes,
+    whole,
+)
 
 if TYPE_CHECKING:
     from .configs import ZarrArrayConfig
@@ -84,8 +93,21 @@ class ZarrArray(Array):
             raise InvalidRequest(f"{self.name} was opened for reading; open it with mode='r+' to write")
         if isinstance(key, Roi):
             self._refuse_outside(key)
-            key = (..., *self.slices(key))
-        self.store[key].write(np.asarray(values, self.dtype)).result()
+            index: tuple[Any, ...] = (..., *self.slices(key))
+        else:
+            keys = self._full_index(key if isinstance(key, tuple) else (key,))
+            index = tuple(_from_the_start(k, size) for k, size in zip(keys, self.shape, strict=True))
+        self.store[index].write(np.asarray(values, self.dtype)).result()
+
+
+def _from_the_start(key: Any, size: int) -> Any:
+    """Return an index without negative numbers: tensorstore does not count from the end, as numpy does."""
+    inside, taken = bounds(key, size)
+    if not isinstance(key, slice):
+        return inside.start
+    if (key.step or 1) < 0:
+        raise InvalidArray(f"slices to write to go forwards, unlike {key}; turn the values round instead")
+    return slice(inside.start, inside.stop, taken.step)
 
 
 def open_zarr(
@@ -142,7 +164,7 @@ def _open(node: Node, writable: bool) -> Any:
 def _array(store: Any, described: Described, node: Node) -> ZarrArray:
     """Put channels first, leave out axes of one time, and hold sizes to whole numbers."""
     names = described.axis_names
-    spatial = described.spatial
+    spatial = spatial_axes(names)
     others = [axis for axis in range(len(names)) if axis not in spatial]
     channels = [axis for axis in others if is_channel(names[axis])]
     dropped = [axis for axis in others if is_time(names[axis]) and store.shape[axis] == 1]

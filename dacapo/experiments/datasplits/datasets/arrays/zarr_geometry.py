@@ -21,6 +21,11 @@ _CHANNELS = {"c", "channel", "channels"}
 _TIMES = {"t", "time"}
 
 
+def spatial_axes(names: list[str]) -> list[int]:
+    """Say which axes are space, by their names."""
+    return [i for i, name in enumerate(names) if not is_channel(name) and not is_time(name)]
+
+
 @attrs.frozen(kw_only=True)
 class Described:
     """The axes of a dataset as stored, and the sizes along those of them that are space."""
@@ -29,11 +34,6 @@ class Described:
     voxel_size: Sequence[float]
     offset: Sequence[float]
     units: list[str]
-
-    @property
-    def spatial(self) -> list[int]:
-        """Which axes are space."""
-        return [i for i, name in enumerate(self.axis_names) if not is_channel(name) and not is_time(name)]
 
 
 def is_channel(axis: str) -> bool:
@@ -51,41 +51,55 @@ def describe(node: Node, axes: list[str] | None) -> Described:
 
     Without any, a voxel is one world unit wide and the first one begins at 0.
     """
-    turn = -1 if node.driver == "n5" else 1
     found = node.attributes
     pixel = found.get("pixelResolution")
     pixel = pixel if isinstance(pixel, dict) else {"dimensions": pixel}
-    size = _first(found, "voxel_size", "resolution") or pixel.get("dimensions")
-    units = found.get("units") or pixel.get("unit")
-    names = _first(found, "axis_names", "axes")
-    stored = list(names)[::turn] if names else _default_axes(node, None if size is None else len(size))
-    names = axes or stored
+    size = _numbers(node, "voxel_size", _first(found, "voxel_size", "resolution") or pixel.get("dimensions"))
+    offset = _numbers(node, "offset", found.get("offset"))
+    names = axes or _in_order(node, list(_first(found, "axis_names", "axes") or ()))
+    names = names or _default_axes(node, None if size is None else len(size))
     if len(names) != len(node.shape) or not all(isinstance(name, str) for name in names):
         raise InvalidArray(
             f"{node.place}: axes {names} do not fit the shape {node.shape}; name one axis per "
             "dimension, for example with  ZarrArrayConfig(..., axes=['c^', 'z', 'y', 'x'])"
         )
-    spatial = Described(axis_names=names, voxel_size=(), offset=(), units=[]).spatial
-
-    def per_axis(what: str, value: Any, default: Any) -> list[Any]:
-        if value is None:
-            return [default] * len(spatial)
-        values = [value] * len(spatial) if isinstance(value, str) else list(value)[::turn]
-        if len(values) == len(names) > len(spatial):
-            values = [values[axis] for axis in spatial]
-        if len(values) != len(spatial):
-            raise InvalidArray(
-                f"{node.place}: {what} {list(value)} should have {len(spatial)} values, one for each of "
-                f"{[names[axis] for axis in spatial]}; correct the attributes of the dataset"
-            )
-        return values
-
+    units = found.get("units") or pixel.get("unit") or ("voxel" if size is None else "nm")
+    dims = len(spatial_axes(names))
     return Described(
         axis_names=names,
-        voxel_size=per_axis("voxel_size", size, 1),
-        offset=per_axis("offset", found.get("offset"), 0),
-        units=per_axis("units", units, "voxel" if size is None else "nm"),
+        voxel_size=_along_space(node, names, "voxel_size", size or [1] * dims),
+        offset=_along_space(node, names, "offset", offset or [0] * dims),
+        units=_along_space(node, names, "units", [units] * dims if isinstance(units, str) else units),
     )
+
+
+def _in_order(node: Node, values: list[Any]) -> list[Any]:
+    """Return values in our order of axes: N5 lists them with x first."""
+    return values[::-1] if node.driver == "n5" else values
+
+
+def _numbers(node: Node, what: str, value: Any) -> list[float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(type(item) in (int, float) for item in value):
+        raise InvalidArray(
+            f"{node.place}: {what} {value!r} should be a list of numbers; correct its attributes"
+        )
+    return value
+
+
+def _along_space(node: Node, names: list[str], what: str, values: list[Any]) -> list[Any]:
+    """Return one value per spatial axis, where there may be one for each axis of any kind."""
+    spatial = spatial_axes(names)
+    ordered = _in_order(node, values)
+    if len(ordered) == len(names) > len(spatial):
+        return [ordered[axis] for axis in spatial]
+    if len(ordered) != len(spatial):
+        raise InvalidArray(
+            f"{node.place}: {what} {values} should have {len(spatial)} values, one for each of "
+            f"{[names[axis] for axis in spatial]}; correct the attributes of the dataset"
+        )
+    return ordered
 
 
 def _first(attributes: JSON, *names: str) -> Any:
@@ -133,13 +147,13 @@ def _of_level(node: Node, scales: JSON, level: JSON, axes: list[str] | None) -> 
             f"{node.place}: the multiscales name axes {names}, and the level has the shape {node.shape}; "
             "correct them, or give ZarrArrayConfig the right axes"
         )
-    described = Described(axis_names=names, voxel_size=(), offset=(), units=[])
+    spatial = spatial_axes(names)
     units = [entry.get("unit") or "nm" for entry in entries] or ["nm"] * len(names)
     return Described(
         axis_names=names,
-        voxel_size=[scale[axis] for axis in described.spatial],
-        offset=[offset[axis] for axis in described.spatial],
-        units=[units[axis] for axis in described.spatial],
+        voxel_size=[scale[axis] for axis in spatial],
+        offset=[offset[axis] for axis in spatial],
+        units=[units[axis] for axis in spatial],
     )
 
 
