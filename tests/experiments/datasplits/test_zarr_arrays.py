@@ -93,6 +93,8 @@ def test_regions_are_written_by_world_units_and_by_slices(tmp_path):
     np.testing.assert_array_equal(array.data, expected)
     with pytest.raises(OutsideData):
         array[Roi((0, 0), (2, 2))] = 1
+    with pytest.raises(InvalidRequest, match="cannot be written there"):
+        array[Roi((12, 2), (4, 4))] = np.zeros((2, 3, 3))
     with pytest.raises(OutsideData, match="outside an axis of 6"):
         array[0, 6] = 1
     with pytest.raises(InvalidArray, match="go forwards"):
@@ -126,12 +128,25 @@ def test_made_datasets_are_made_again_only_on_request(tmp_path):
     make("group/x")[0, 0] = 1
     with pytest.raises(DuplicateNameError, match="pass overwrite=True"):
         make("group/x")
+    assert open_zarr(tmp_path / "a.zarr", "group/x").data.any()
+    assert not make("group/x", overwrite=True).data.any()
     assert not make("group/x", overwrite=True, zarr_format=3).data.any()
     assert not (tmp_path / "a.zarr/group/x/.zarray").exists()
     with pytest.raises(DuplicateNameError, match="no dataset but a group"):
         make("group", overwrite=True)
     with pytest.raises(InvalidRequest, match="should be 2 or 3"):
         make("y", zarr_format=1)
+
+
+def test_new_datasets_lie_inside_a_container_on_disk(tmp_path):
+    create_zarr(tmp_path / "b.zarr", "x", (4, 4), "u1", (1, 1))[0, 0] = 1
+    for container, dataset, says in (
+        (tmp_path / "a.zarr", "../b.zarr/x", "outside its container"),
+        ("s3://bucket/a.zarr", "x", "s3://bucket/a.zarr/x is remote"),
+    ):
+        with pytest.raises(InvalidRequest, match=says):
+            create_zarr(container, dataset, (4, 4), "u1", (1, 1), overwrite=True)
+    assert open_zarr(tmp_path / "b.zarr", "x").data.any()
 
 
 def test_wrong_geometry_leaves_nothing_behind(tmp_path):
@@ -334,9 +349,11 @@ def test_datasets_are_read_over_http(tmp_path, rng):
         thread.start()
         try:
             url = f"http://127.0.0.1:{server.server_port}/a.zarr"
-            config = ZarrArrayConfig("far", file_name=url, dataset="x", mode="r")
+            config = ZarrArrayConfig("far", file_name=url, dataset="x")
             assert config.verify()[0]
             np.testing.assert_array_equal(config.array()[Roi((6, 6), (4, 4))], data[1:3, 1:3])
+            with pytest.raises(InvalidRequest, match="does not support writing"):
+                config.array()[0, 0] = 1
             with pytest.raises(MissingData, match=f"no zarr or N5 dataset at {url}/y"):
                 config.replace(dataset="y").array()
         finally:

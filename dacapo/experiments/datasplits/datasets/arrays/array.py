@@ -124,6 +124,7 @@ class Array(ABC):
         return self._read(self.slices(key))
 
     def _refuse_outside(self, roi: Roi) -> None:
+        """Raise ``OutsideData`` for a region that is not wholly inside the data."""
         if roi.dims == self.dims and not self.roi.contains(roi):
             raise OutsideData(f"{self.name}: {roi} reaches beyond the data, which covers {self.roi}")
 

@@ -50,6 +50,7 @@ class _Combined(View):
         self.begins = [[s.start for s in source.slices(self.roi)] for source in sources]
 
     def _parts(self, slices: Slices) -> list[NDArray]:
+        """Read the same region of every source."""
         return [
             source._read(tuple(slice(s.start + b, s.stop + b) for s, b in zip(slices, begin, strict=True)))
             for source, begin in zip(self.sources, self.begins, strict=True)

@@ -90,6 +90,7 @@ def refuse_missing(name: str, path: Path) -> None:
 
 
 def _default_axes(ndim: int, dims: int) -> list[str]:
+    """Name the axes of a file that does not: channels first, if there are any."""
     spatial = ["z", "y", "x"][-dims:]
     return ["c^", *spatial] if ndim > dims else spatial
 

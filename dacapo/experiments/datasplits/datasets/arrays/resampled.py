@@ -100,6 +100,7 @@ class ResampledArray(View):
 
 
 def _factors(name: str, field: str, factors: Coordinate | None, source: Array) -> Coordinate:
+    """Return one factor per axis, 1 where nothing is to be done."""
     if factors is not None and len(factors) != source.dims:
         raise InvalidArray(
             f"{name}: {field} {tuple(factors)} should have {source.dims} factors, one per spatial axis of "

@@ -48,6 +48,7 @@ class TiffArray(FileArray):
         super().__init__(config, tuple(series.shape), self._page_dtype, _axes(series, len(config.voxel_size)))
 
     def _mapped(self, offset: int | None, shape: tuple[int, ...]) -> NDArray | None:
+        """Return a part of the file as it lies there, without copying it."""
         if offset is None:
             return None
         size = math.prod(shape) * self._page_dtype.itemsize
@@ -66,6 +67,7 @@ class TiffArray(FileArray):
         return out
 
     def _page(self, number: int) -> NDArray:
+        """Return a page, decoded at most once while it is kept."""
         with self._lock:
             if number in self._decoded:
                 self._decoded.move_to_end(number)

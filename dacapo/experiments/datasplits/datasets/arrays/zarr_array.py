@@ -15,8 +15,15 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import CorruptData, InvalidArray, InvalidRequest
 
 from .array import Array, NDArray, NumpyArray, Slices, bounds
-from .zarr_container import Node, find_array, kvstore, location, missing
-from .zarr_creation import describe_new, geometry_attributes, make_groups, make_room, write_json
+from .zarr_container import RECHECK, Node, find_array, kvstore, location, missing
+from .zarr_creation import (
+    describe_new,
+    geometry_attributes,
+    make_groups,
+    make_room,
+    place_for_new,
+    write_json,
+)
 from .zarr_geometry import (
     Described,
     describe,
@@ -97,7 +104,10 @@ class ZarrArray(Array):
         else:
             keys = self._full_index(key if isinstance(key, tuple) else (key,))
             index = tuple(_from_the_start(k, size) for k, size in zip(keys, self.shape, strict=True))
-        self.store[index].write(np.asarray(values, self.dtype)).result()
+        try:
+            self.store[index].write(np.asarray(values, self.dtype)).result()
+        except (ValueError, NotImplementedError) as error:
+            raise InvalidRequest(f"{self.name}: these values cannot be written there: {error}") from error
 
 
 def _from_the_start(key: Any, size: int) -> Any:
@@ -148,12 +158,8 @@ def open_config(config: ZarrArrayConfig, mode: str | None = None) -> ZarrArray:
 
 
 def _open(node: Node, writable: bool) -> Any:
-    spec = {
-        "driver": node.driver,
-        "kvstore": kvstore(node.place),
-        "recheck_cached_data": "open",
-        "recheck_cached_metadata": "open",
-    }
+    """Open a dataset as tensorstore shows it, with the axes of N5 in our order."""
+    spec = {"driver": node.driver, "kvstore": kvstore(node.place), **RECHECK}
     try:
         store = ts.open(spec, read=True, write=writable, open=True, context=shared_context()).result()
     except ValueError as error:
@@ -239,7 +245,7 @@ def create_zarr(
     """
     if zarr_format not in (2, 3):
         raise InvalidRequest(f"zarr_format {zarr_format!r} should be 2 or 3")
-    folder = Path(os.path.abspath(location(container, dataset)))
+    root, folder = place_for_new(container, dataset)
     zeros = np.broadcast_to(np.zeros((), dtype), tuple(shape))
     # Nothing is touched before the geometry has been found to be right.
     blank = NumpyArray(zeros, voxel_size, offset, axis_names, units, name=str(folder))
@@ -247,7 +253,7 @@ def create_zarr(
     default = (*(1,) * blank.channel_dims, *(min(side, size) for size in blank.spatial_shape))
     chunks = [max(int(size), 1) for size in (default if chunk_shape is None else chunk_shape)]
     make_room(folder, overwrite)
-    make_groups(Path(os.path.abspath(location(container))), folder, zarr_format)
+    make_groups(root, folder, zarr_format)
     spec = describe_new(blank, chunks, zarr_format)
     if zarr_format == 2:
         # Before the array itself, so that nobody sees one without its geometry.

@@ -31,6 +31,10 @@ def location(container: Path | str, dataset: str = "") -> str:
     return f"{place}/{inside}" if inside else place
 
 
+# Looked at again when a dataset is opened: doing so at every read takes half of the reading rate.
+RECHECK = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}
+
+
 def kvstore(place: str) -> Any:
     """Return what tensorstore calls the store of a path or URL."""
     return f"{place}/" if "://" in place else {"driver": "file", "path": f"{os.path.abspath(place)}/"}
@@ -105,6 +109,7 @@ def missing(container: Path | str, dataset: str) -> NoReturn:
 
 
 def _nearby(name: str, names: list[str], where: str) -> str:
+    """Suggest names like the one asked for, or say what there is."""
     if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
         return f"; did you mean {' or '.join(close)}?"
     if names:

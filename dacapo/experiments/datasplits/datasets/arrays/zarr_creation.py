@@ -9,12 +9,23 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dacapo.errors import DuplicateNameError
+from dacapo.errors import DuplicateNameError, InvalidRequest
 
 from .array import Array
-from .zarr_container import JSON, find_array, kvstore
+from .zarr_container import JSON, RECHECK, find_array, kvstore, location
 
 _METADATA = (".zarray", ".zgroup", "zarr.json", "attributes.json")
+
+
+def place_for_new(container: Path | str, dataset: str) -> tuple[Path, Path]:
+    """Return the folders of a container and of a dataset in it; refuse what is remote or outside."""
+    place = location(container, dataset)
+    if "://" in place:
+        raise InvalidRequest(f"{place} is remote; make new datasets on a disk, and copy them there when done")
+    root, folder = Path(os.path.abspath(location(container))), Path(os.path.abspath(place))
+    if not folder.is_relative_to(root):
+        raise InvalidRequest(f"the dataset {dataset!r} would lie outside its container {root}")
+    return root, folder
 
 
 def make_room(folder: Path, overwrite: bool) -> None:
@@ -74,6 +85,7 @@ def describe_new(array: Array, chunks: list[int], zarr_format: int) -> JSON:
         return {
             "driver": "zarr",
             "kvstore": kvstore(array.name),
+            **RECHECK,
             "metadata": {
                 "shape": list(array.shape),
                 "chunks": chunks,
@@ -87,6 +99,7 @@ def describe_new(array: Array, chunks: list[int], zarr_format: int) -> JSON:
     return {
         "driver": "zarr3",
         "kvstore": kvstore(array.name),
+        **RECHECK,
         "metadata": {
             "shape": list(array.shape),
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},

@@ -79,6 +79,7 @@ def _in_order(node: Node, values: list[Any]) -> list[Any]:
 
 
 def _numbers(node: Node, what: str, value: Any) -> list[float] | None:
+    """Return a value if it is a list of numbers, or None if it is missing."""
     if value is None:
         return None
     if not isinstance(value, list) or not all(type(item) in (int, float) for item in value):
@@ -103,6 +104,7 @@ def _along_space(node: Node, names: list[str], what: str, values: list[Any]) -> 
 
 
 def _first(attributes: JSON, *names: str) -> Any:
+    """Return the first attribute that is there, of several that mean the same."""
     return next((attributes[name] for name in names if attributes.get(name) is not None), None)
 
 
@@ -130,6 +132,7 @@ def describe_level(container: Path | str, dataset: str, node: Node, axes: list[s
 
 
 def _of_level(node: Node, scales: JSON, level: JSON, axes: list[str] | None) -> Described:
+    """Read one level of one multiscale image."""
     entries = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", [])]
     names = axes or [_marked(entry) for entry in entries] or _default_axes(node, None)
     scale, translation = _transform(node, scales, level, len(node.shape))
@@ -158,6 +161,7 @@ def _of_level(node: Node, scales: JSON, level: JSON, axes: list[str] | None) -> 
 
 
 def _marked(axis: JSON) -> str:
+    """Return the name of an OME-NGFF axis, marked by ^ if it is one of channels."""
     name = str(axis.get("name"))
     if axis.get("type") == "channel" and not is_channel(name):
         return f"{name}^"
@@ -220,4 +224,5 @@ def whole(place: str, what: str, values: Sequence[float], units: list[str]) -> C
 
 
 def _is_whole(value: float) -> bool:
+    """Say whether a number is whole, but for what is lost in writing it as a fraction."""
     return abs(value - round(value)) <= 1e-6 * max(1.0, abs(value))
