@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -30,19 +30,23 @@ class ValidationIterationScores:
 
     def array(self, labels: ScoreLabels) -> NDArray[np.float64]:
         """Return the scores in the order of ``labels``, NaN where there is none."""
-        own, given = self.labels, self.scores
-        wanted = labels.shape if own is None else own.shape
-        if not _has_shape(given, wanted):
+        own = self.labels or labels
+        try:
+            given = np.array(self.scores, np.float64)
+        except (TypeError, ValueError):  # ragged
+            given = np.empty(())
+        if given.shape != own.shape and (given.size or 0 not in own.shape):
             raise InvalidRequest(
                 f"the scores of iteration {self.iteration} should be nested "
-                f"datasets x parameters x criteria = {' x '.join(map(str, wanted))}; fill up with NaN "
+                f"datasets x parameters x criteria = {' x '.join(map(str, own.shape))}; fill up with NaN "
                 "what could not be scored"
             )
-        if own is None or own.axes == labels.axes:
-            return np.array(given, np.float64).reshape(labels.shape)
+        given = given.reshape(own.shape)
+        if own.axes == labels.axes:
+            return given
         source, target = labels.places(own)
         values = np.full(labels.shape, np.nan)
-        values[np.ix_(*target)] = np.array(given, np.float64).reshape(own.shape)[np.ix_(*source)]
+        values[np.ix_(*target)] = given[np.ix_(*source)]
         return values
 
 
@@ -227,11 +231,3 @@ class ValidationScores:
         if criterion.higher_is_better:
             return data.idxmax(dim), data.max(dim)
         return data.idxmin(dim), data.min(dim)
-
-
-def _has_shape(nested: Any, shape: tuple[int, ...]) -> bool:
-    if not shape:
-        return not isinstance(nested, Sequence)
-    if isinstance(nested, np.ndarray):
-        return bool(nested.shape == shape)
-    return len(nested) == shape[0] and all(_has_shape(one, shape[1:]) for one in nested)

@@ -67,11 +67,8 @@ class FileBackend(StoreBackend):
     def keys(self, collection: str, prefix: str = "") -> list[str]:
         folder = self._document(collection, f"{prefix}x").parent
         head, slash, rest = prefix.rpartition("/")
-        return [
-            head + slash + name.removesuffix(_YAML)
-            for name in visible(folder)
-            if name.startswith(rest) and name.endswith(_YAML)
-        ]
+        names = (name.removesuffix(_YAML) for name in visible(folder) if name.endswith(_YAML))
+        return sorted(head + slash + name for name in names if name.startswith(rest))
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)
