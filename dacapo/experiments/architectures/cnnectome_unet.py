@@ -1,0 +1,111 @@
+"""The U-Net: Ronneberger et al. 2015 (arXiv:1505.04597), for volumes of any anisotropy."""
+
+from __future__ import annotations
+
+import torch
+from funlib.geometry import Coordinate
+from torch import Tensor, nn
+
+from dacapo.errors import ShapeError
+
+from .architecture import Architecture
+from .configs import CNNectomeUNetConfig
+from .layers import AttentionGate, ConvolutionPass, Upsample, crop, max_pool
+
+
+class CNNectomeUNet(Architecture):
+    """The U-Net that a ``CNNectomeUNetConfig`` describes."""
+
+    config: CNNectomeUNetConfig
+
+    def module(self) -> CNNectomeUNetModule:
+        """Make a new U-Net with initial weights."""
+        return CNNectomeUNetModule(self.config)
+
+
+class Ascent(nn.Module):
+    """Go up one level: upsample, join what skipped the levels below if there is any, convolve.
+
+    ``cut`` is what to take off before convolving, in voxels, both sides together.
+    """
+
+    def __init__(
+        self,
+        config: CNNectomeUNetConfig,
+        num_features: tuple[int, int, int],
+        factor: Coordinate,
+        kernels: list[Coordinate],
+        skips: bool,
+    ) -> None:
+        super().__init__()
+        num_in, num_inner, num_out = num_features
+        self.cut = Coordinate((0,) * config.dims)
+        self.upsample = Upsample(num_in, num_inner, factor, config.constant_upsample)
+        self.gate = AttentionGate(num_inner, config.dims) if skips and config.use_attention else None
+        self.convolutions = ConvolutionPass(
+            num_inner * (1 + skips), num_out, kernels, config.padding == "same", config.batch_norm
+        )
+
+    def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
+        features = self.upsample(features)
+        features = crop(features, [n - c for n, c in zip(features.shape[2:], self.cut, strict=True)])
+        if skip is not None:
+            skip = crop(skip, features.shape[2:])
+            features = torch.cat((self.gate(skip, features) if self.gate else skip, features), dim=1)
+        return self.convolutions(features)  # type: ignore[no-any-return]
+
+
+class CNNectomeUNetModule(nn.Module):
+    """A U-Net: (batch, fmaps_in, spatial...) to (batch, fmaps_out, spatial...).
+
+    Raises ``ShapeError``, naming the shapes that work, for inputs that do not fit.
+    """
+
+    def __init__(self, config: CNNectomeUNetConfig) -> None:
+        super().__init__()
+        self.num_in_channels, self.geometry = config.fmaps_in, config.geometry
+        factors, further = config.downsample_factors, config.upsample_factors or []
+        fmaps = [config.num_fmaps * config.fmap_inc_factor**level for level in range(len(factors) + 1)]
+        stages = [
+            (fmaps[level + 1], fmaps[level], factors[level], config.kernels_up[level], True)
+            for level in reversed(range(len(factors)))
+        ] + [(fmaps[0], fmaps[0], factor, config.kernels_after, False) for factor in further]
+        # What comes last of all gives out what was asked for.
+        down_out = fmaps if stages else [config.fmaps_out]
+        up_out = [num_inner for _, num_inner, *_ in stages[:-1]] + [config.fmaps_out]
+        self.down = nn.ModuleList(
+            ConvolutionPass(num_in, num_out, kernels, config.padding == "same", config.batch_norm)
+            for num_in, num_out, kernels in zip(
+                [config.fmaps_in, *fmaps[:-1]], down_out, config.kernels_down, strict=True
+            )
+        )
+        self.pools = nn.ModuleList(max_pool(factor) for factor in factors)
+        self.up = nn.ModuleList(
+            Ascent(config, (num_in, num_inner, num_out), factor, kernels, skips)
+            for (num_in, num_inner, factor, kernels, skips), num_out in zip(stages, up_out, strict=False)
+        )
+        if stages:
+            # Before the last convolutions, so that they do not compute what would be thrown away.
+            self.up[-1].cut = self.geometry.crop
+
+    def forward(self, raw: Tensor) -> Tensor:
+        self._check(raw)
+        skips: list[Tensor] = []
+        features = raw
+        for level, down in enumerate(self.down):
+            if level:
+                skips.append(features)
+                features = self.pools[level - 1](features)
+            features = down(features)
+        for up in self.up:
+            features = up(features, skips.pop() if skips else None)
+        return features
+
+    def _check(self, raw: Tensor) -> None:
+        dims = len(self.geometry.stride)
+        if raw.dim() != dims + 2 or raw.shape[1] != self.num_in_channels:
+            raise ShapeError(
+                f"this network takes (batch, {self.num_in_channels} channels, {dims} spatial axes), "
+                f"not a tensor of shape {tuple(raw.shape)}"
+            )
+        self.geometry.output_shape(Coordinate(raw.shape[2:]))

@@ -1,0 +1,114 @@
+"""The network that is trained: a backbone with the head of a task on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from funlib.geometry import Coordinate
+from torch import Tensor, nn
+
+from dacapo.errors import ShapeError
+from dacapo.experiments.state_dict import require_fit, without_duplicates
+
+if TYPE_CHECKING:
+    from dacapo.experiments.architectures import Architecture, ArchitectureConfig
+
+
+class Model(nn.Module):
+    """A backbone and a head: (batch, channels, spatial...) of raw to channels of prediction.
+
+    ``eval_activation`` is applied in eval mode only, where losses want what comes before it.
+    Neither backbone nor head is initialised anew: a pretrained one keeps its weights.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture | ArchitectureConfig,
+        prediction_head: nn.Module,
+        eval_activation: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.chain = nn.Sequential(architecture.module(), prediction_head)
+        self.eval_activation = eval_activation
+        self.num_in_channels = architecture.num_in_channels
+        self.input_shape = Coordinate(architecture.input_shape)
+        self.eval_input_shape = self.input_shape + Coordinate(architecture.eval_shape_increase)
+        self._output_shapes: dict[Coordinate, tuple[int, Coordinate]] = {}
+        self.num_out_channels, self.output_shape = self.compute_output_shape(self.input_shape)
+
+    @property
+    def prediction_head(self) -> nn.Module:
+        """What makes the channels of the task from the feature maps of the backbone."""
+        return self.chain[1]
+
+    @property
+    def dims(self) -> int:
+        """How many spatial axes there are."""
+        return len(self.input_shape)
+
+    @property
+    def eval_output_shape(self) -> Coordinate:
+        """The voxels that come out for ``eval_input_shape``."""
+        return self.compute_output_shape(self.eval_input_shape)[1]
+
+    def forward(self, raw: Tensor) -> Tensor:
+        prediction: Tensor = self.chain(raw)
+        if self.training or self.eval_activation is None:
+            return prediction
+        # Near its ends an activation needs more digits than autocast leaves.
+        return self.eval_activation(prediction.to(torch.promote_types(prediction.dtype, torch.float32)))
+
+    def scale(self, voxel_size: Coordinate) -> Coordinate:
+        """Return the voxel size of the prediction for that of the raw image."""
+        return self.architecture.scale(Coordinate(voxel_size))
+
+    def compute_output_shape(self, input_shape: Coordinate) -> tuple[int, Coordinate]:
+        """Return channels and voxels of the prediction for so many voxels of raw.
+
+        Raises ``ShapeError`` if the network does not take that shape.
+        """
+        input_shape = Coordinate(input_shape)
+        if input_shape not in self._output_shapes:
+            shape = self._probe(input_shape)
+            self._output_shapes[input_shape] = int(shape[1]), Coordinate(shape[2:])
+        return self._output_shapes[input_shape]
+
+    def _probe(self, input_shape: Coordinate) -> torch.Size:
+        """Return the shape of what comes out for an input of that shape."""
+        some = next(self.parameters(), torch.empty(0))
+        size = self.num_in_channels, *input_shape
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            with torch.no_grad():
+                try:
+                    # A batch of none: every layer says its shape, and nothing is computed.
+                    output: Tensor = self(some.new_zeros(0, *size))
+                except ShapeError:
+                    raise
+                except Exception:
+                    # Not every network of other people takes that.
+                    output = self(some.new_zeros(1, *size))
+            return output.shape
+        except RuntimeError as error:
+            raise ShapeError(
+                f"{self.architecture.name!r} takes no input of shape {tuple(input_shape)}: {error}"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; those of existing DaCapo, which name the head twice, are welcome.
+
+        Raises ``ShapeError`` naming the tensors that do not fit.
+        """
+        weights = without_duplicates(state_dict)
+        if strict:
+            require_fit("the weights", self.state_dict(), weights)
+        return super().load_state_dict(weights, strict, assign)
