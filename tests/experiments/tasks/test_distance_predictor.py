@@ -114,6 +114,18 @@ def test_with_its_region_of_ground_truth_every_voxel_counts_and_is_right() -> No
     assert np.abs(target[roi][0] - whole[world.slices(roi)]).max() <= 0.05
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_without_a_surface_only_what_is_far_from_the_unknown_counts(masked: bool) -> None:
+    gt = array(np.ones((9, 24, 24), np.uint8))
+    mask = np.ones(gt.shape, np.uint8)
+    mask[0, 0, 0] = not masked
+    weight, _ = predictor().create_weight(gt, predictor().create_target(gt), array(mask))
+    # Saturation is 18.3 away: beyond voxel 1 along z (12 wide), beyond voxel 4 along y and x (4 wide).
+    expected = np.zeros(gt.shape, bool)
+    expected[2:-2, 5:-5, 5:-5] = True
+    np.testing.assert_array_equal(weight.data[0] > 0, expected)
+
+
 def test_padding_reaches_to_where_the_target_saturates() -> None:
     padding = predictor().padding(Coordinate(VOXEL))
     reach = predictor().saturation_distance
