@@ -1,0 +1,42 @@
+"""The command line: ``dacapo VERB ...``.
+
+Commands come from the ``dacapo.commands`` entry points of all installed packages.  Results
+go to standard output, everything else to standard error.  Exit codes: 0 done, 1 failed,
+2 wrong usage, 3 not found, 4 name taken, 75 stopped at a checkpoint, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+import dacapo
+
+from .commands import Commands
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="INFO",
+    metavar="LEVEL",
+    help=f"Log what is at least this important: {', '.join(LEVELS)}.  [default: INFO]",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.version_option(dacapo.__version__, prog_name="dacapo")
+def cli(log_level: str, debug: bool) -> None:
+    """Train, validate and apply segmentation networks on very large microscopy volumes."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("dacapo").setLevel(log_level)
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    cli(prog_name="dacapo")
+
+
+__all__ = ["cli", "main"]

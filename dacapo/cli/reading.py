@@ -1,0 +1,106 @@
+"""``dacapo best`` and ``dacapo stats``: what is known of a run.
+
+What opens a store is imported inside the commands: the list of commands must not wait for numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dacapo.errors import NotFound
+
+from .commands import Verb, argument
+from .tables import json_option, show
+
+if TYPE_CHECKING:
+    from dacapo.experiments.validation_scores import ValidationScores
+    from dacapo.store.config_store import ConfigStore
+
+STATS_SHOWN = 10
+SCORES_SHOWN = (
+    "dice",
+    "jaccard",
+    "precision",
+    "recall",
+    "f1_score",
+    "voi",
+    "hausdorff",
+    "mean_false_distance",
+)
+
+
+@click.command(cls=Verb)
+@argument("run", "-r", "--run-name")
+@click.option("--criterion", help="Only this score, such as mito__dice, or dice for that of every channel.")
+@click.option("--dataset", help="Only this dataset.")
+@json_option
+def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) -> None:
+    """Show the best checkpoint and parameters for each dataset and score."""
+    from dacapo.store.create_store import create_config_store, create_weights_store
+
+    records = create_weights_store().best(_stored(create_config_store(), run))
+    chosen = [
+        record
+        for record in records
+        if dataset in (None, record.dataset)
+        and criterion in (None, record.criterion, record.criterion.rpartition("__")[2])
+    ]
+    if records and not chosen:
+        known = sorted({f"{record.criterion} on {record.dataset}" for record in records})
+        raise NotFound(f"run {run} has no best {criterion or 'score'}; it has {', '.join(known)}")
+    rows = [(r.dataset, r.criterion, r.iteration, r.value, str(r.parameters)) for r in chosen]
+    columns = ("dataset", "criterion", "iteration", "value", "parameters")
+    show(columns, rows, as_json, nothing=f"run {run} has not been validated; see  dacapo validate --help")
+
+
+@click.command(cls=Verb)
+@argument("run", "-r", "--run-name")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    help=f"How many iterations to show.  [default: {STATS_SHOWN}; all with --json]",
+)
+@json_option
+def stats(run: str, last: int | None, as_json: bool) -> None:
+    """Show loss and seconds of the newest iterations."""
+    from dacapo.store.create_store import create_config_store, create_stats_store
+
+    found = create_stats_store().retrieve_training_stats(_stored(create_config_store(), run))
+    count = last or (len(found) if as_json else STATS_SHOWN)
+    begin = max(0, len(found) - count)
+    columns = {"iteration": found.iterations[begin:].tolist()}
+    columns |= {name: column[begin:].tolist() for name, column in found.columns.items()}
+    rows = list(zip(*columns.values(), strict=True))
+    show(
+        tuple(columns),
+        rows,
+        as_json,
+        nothing=f"run {run} has not been trained; train it with  dacapo train {run}",
+    )
+
+
+def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+    """Return columns and rows of the scores that people look at first, for one iteration.
+
+    The channel is left out of the names where there is only one.
+    """
+    shown = [(at, *name.rpartition("__")) for at, name in enumerate(scores.criteria)]
+    shown = [one for one in shown if one[3] in SCORES_SHOWN] or shown
+    many = len({channel for _, channel, _, _ in shown}) > 1
+    columns = tuple(f"{channel}{bar}{score}" if many else score for _, channel, bar, score in shown)
+    values = scores.of_iteration(iteration).array(scores.labels)
+    rows = [
+        (dataset, parameters, *(float(values[d, p, at]) for at, *_ in shown))
+        for d, dataset in enumerate(scores.labels.datasets)
+        for p, parameters in enumerate(scores.parameter_names)
+    ]
+    return ("dataset", "parameters", *columns), list(rows)
+
+
+def _stored(store: ConfigStore, run: str) -> str:
+    """Return the key of a run that is stored; raises ``NotFound`` for others."""
+    store.retrieve_document("runs", run)
+    return store.find("runs", run)

@@ -1,0 +1,93 @@
+"""``dacapo run``: create, list, show and delete runs.
+
+What opens a store is imported inside the commands: the list of commands must not wait for numpy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from dacapo.errors import InvalidRequest
+
+from .commands import Group
+from .tables import json_option, show, show_json
+
+COLUMNS = ("run", "task", "architecture", "trainer", "datasplit", "trained", "of")
+PARTS = ("task_config", "architecture_config", "trainer_config", "datasplit_config")
+
+
+@click.group(cls=Group)
+def run() -> None:
+    """Create, list, show and delete runs."""
+
+
+@run.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def create(file: Path) -> None:
+    """Store the run that FILE describes, in YAML or JSON.
+
+    Its task, architecture, trainer and datasplit are written out, or named if they are stored.
+    """
+    from dacapo.store.create_store import create_config_store
+
+    from .run_file import read_run_file
+
+    store = create_config_store()
+    config = read_run_file(file, store)
+    store.store_run_config(config)
+    click.echo(config.key)
+
+
+@run.command("list")
+@click.option("--task", multiple=True, help="Only runs with this task; may be given several times.")
+@click.option("--architecture", multiple=True, help="Only runs with this architecture.")
+@click.option("--trainer", multiple=True, help="Only runs with this trainer.")
+@click.option("--datasplit", multiple=True, help="Only runs with this datasplit.")
+@json_option
+def list_runs(as_json: bool, **filters: tuple[str, ...]) -> None:
+    """List the stored runs and how far each is trained."""
+    from dacapo.store.create_store import create_config_store, create_stats_store
+
+    store, stats_store = create_config_store(), create_stats_store()
+    wanted: dict[str, Any] = {f"{part}_names": names or None for part, names in filters.items()}
+    rows = []
+    for name in store.retrieve_run_config_names(**wanted):
+        document = store.retrieve_document("runs", name)
+        stats = stats_store.retrieve_training_stats(name, subsample=2)
+        parts = ((document.get(part) or {}).get("name") for part in PARTS)
+        rows.append((name, *parts, stats.trained_until(), document.get("num_iterations")))
+    show(COLUMNS, rows, as_json, nothing="there are no such runs; store one with  dacapo run create FILE")
+
+
+@run.command("show")
+@click.argument("name", metavar="RUN")
+@json_option
+def show_run(name: str, as_json: bool) -> None:
+    """Print what is stored of a run, in the form that  dacapo run create  reads."""
+    from dacapo.store.create_store import create_config_store
+
+    document = create_config_store().retrieve_document("runs", name)
+    if as_json:
+        show_json(document)
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@run.command()
+@click.argument("name", metavar="RUN")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(name: str, yes: bool) -> None:
+    """Delete a run: its config, stats, scores, checkpoints and volumes."""
+    from dacapo.store.deletion import belongings, delete_run
+
+    click.echo(f"deleting run {name} means deleting", err=True)
+    for thing in belongings(name):
+        click.echo(f"- {thing}", err=True)
+    if not yes and not click.get_text_stream("stdin").isatty():
+        raise InvalidRequest(f"nobody to ask; delete it with  dacapo run delete {name} --yes")
+    if yes or click.confirm("Delete all of this?", err=True):
+        delete_run(name)

@@ -1,0 +1,79 @@
+"""Reading a run as people write it down: one YAML or JSON file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import yaml
+
+from dacapo import documents
+from dacapo.config import Config, UnknownConfig, unknown_parts
+from dacapo.errors import InvalidDocument, MissingData, OutdatedPlugin, PluginError
+from dacapo.experiments.run_config import RunConfig
+from dacapo.registry import registry
+
+if TYPE_CHECKING:
+    from dacapo.store.config_store import ConfigStore
+
+# Parts of a run that may be given by the name of a stored config.
+KINDS_OF_PARTS = {
+    "task_config": "tasks",
+    "architecture_config": "architectures",
+    "trainer_config": "trainers",
+    "datasplit_config": "datasplits",
+}
+
+
+def read_run_file(path: Path, store: ConfigStore) -> RunConfig:
+    """Return the run config in a file; parts given as a text are looked up in the store.
+
+    Raises ``MissingData``, ``InvalidDocument`` for what is no run, ``NotFound`` for parts that are
+    not stored, and ``PluginError`` for types that nobody offers.
+    """
+    document = dict(_mapping(path))
+    for part, kind in KINDS_OF_PARTS.items():
+        if isinstance(name := document.get(part), str):
+            document[part] = store.retrieve_document(kind, name)
+    try:
+        config = documents.read(document, RunConfig)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{path}: {error}") from error
+    if unknown := unknown_parts(config):
+        raise _explained(unknown[0], path)
+    return config
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Return the content of a YAML file, of which JSON is a part."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingData(f"there is no file {path}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidDocument(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InvalidDocument(f"{path} should hold the fields of a run, such as  name: my_run")
+    return content
+
+
+def _explained(part: UnknownConfig, path: Path) -> PluginError:
+    """Return the reason against a part; what nobody knows in a file just written is a slip of the pen."""
+    reason = part.reason
+    message = f"{path}: {reason}"
+    if isinstance(reason, OutdatedPlugin) and (hints := _hints(part, reason)):
+        message = f"{path}: {'; '.join(hints)}"
+    return type(reason)(message, kind=reason.kind, name=reason.name)
+
+
+def _hints(part: UnknownConfig, reason: PluginError) -> list[str]:
+    cls: type[Config] = registry.load(reason.kind, reason.name) if reason.kind else RunConfig
+    known = [field.name for field in attrs.fields(cls)]
+    hints = []
+    for stranger in part.document.keys() - {*known, documents.TYPE, documents.FROM, documents.META}:
+        close = difflib.get_close_matches(str(stranger), known, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"its fields are {', '.join(known)}"
+        hints.append(f"{cls.__name__} {part.name!r} has no field {stranger}: {meant}")
+    return sorted(hints)
