@@ -1,4 +1,4 @@
-"""Blocks of stats and records of scores as bytes, for backends that keep bytes."""
+"""Blocks of stats: cut, joined, and, like records of scores, as bytes for backends that keep bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,42 @@ import struct
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dacapo.documents import from_json, to_json
+from dacapo.experiments.training_stats import TrainingStats
 
 from .backend import Block, ScoresRecord
 
 _LENGTH = struct.Struct("<I")
+
+
+def before(limit: int | None, block: Block) -> Block:
+    """Return what of a block lies before an iteration."""
+    if limit is None or block.iterations[-1] < limit:
+        return block
+    count = int(np.searchsorted(block.iterations, limit))
+    columns = {name: column[:count] for name, column in block.columns.items()}
+    return Block(block.sequence, block.iterations[:count], columns)
+
+
+def joined(blocks: list[Block]) -> TrainingStats:
+    """Return blocks as one; a later one replaces what it repeats."""
+    if not blocks:
+        return TrainingStats()
+    iterations = np.concatenate([block.iterations for block in blocks])
+    if (np.diff(iterations) <= 0).any():  # an epoch goes back, or one was damaged and stored again
+        stats = TrainingStats()
+        for block in blocks:
+            stats.append(block.iterations, block.columns)
+        return stats
+    names = dict.fromkeys(name for block in blocks for name in block.columns)
+    columns = {name: np.concatenate([_column(block, name) for block in blocks]) for name in names}
+    return TrainingStats.of(iterations, columns)
+
+
+def _column(block: Block, name: str) -> NDArray[np.float64]:
+    return block.columns[name] if name in block.columns else np.full(len(block.iterations), np.nan)
 
 
 def encode_block(block: Block) -> bytes:

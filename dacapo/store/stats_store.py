@@ -15,6 +15,7 @@ from dacapo.experiments.validation_scores import ValidationIterationScores, Vali
 from dacapo.names import Repeated, find_run, run_key
 
 from .backend import Block, Epoch, ScoresRecord, StoreBackend
+from .blocks import before, joined
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
@@ -174,20 +175,21 @@ class StatsStore:
             if limit is None:
                 end.sequence = tail.sequence
             if tail.block is not None:
-                stats = _before(limit, tail.block)
+                stats = joined([before(limit, tail.block)])
                 end.last = stats.last
                 end.until = stats.trained_until() or limit or 0
                 break
         return end
 
     def _merged(self, key: str) -> TrainingStats:
-        stats = TrainingStats()
         epochs = self.backend.epochs(key)
-        for epoch, limit in zip(epochs, _limits(epochs), strict=True):
-            for block in self.backend.blocks(key, epoch.number):
-                part = _before(limit, block)
-                stats.append(part.iterations, part.columns)
-        return stats
+        return joined(
+            [
+                before(limit, block)
+                for epoch, limit in zip(epochs, _limits(epochs), strict=True)
+                for block in self.backend.blocks(key, epoch.number)
+            ]
+        )
 
     # validation scores
 
@@ -255,12 +257,6 @@ def _limits(epochs: list[Epoch]) -> Iterator[int | None]:
     """Yield for each epoch the earliest start of those after it; None for the newest."""
     for position in range(len(epochs)):
         yield min((later.start for later in epochs[position + 1 :]), default=None)
-
-
-def _before(limit: int | None, block: Block) -> TrainingStats:
-    count = len(block.iterations) if limit is None else int(np.searchsorted(block.iterations, limit))
-    columns = {name: column[:count] for name, column in block.columns.items()}
-    return TrainingStats.of(block.iterations[:count], columns)
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -1,0 +1,127 @@
+"""How fast the file stores keep training stats and checkpoints, against raw writes of the same bytes.
+
+    python -m benchmarks.file_stores [--quick]
+
+Raw and stored appends take turns, so that both see the same disk in the same mood.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from dacapo.experiments.training_stats import TrainingStats
+from dacapo.store.files import FileBackend
+from dacapo.store.stats_store import StatsStore
+from dacapo.store.weights_store import Weights, WeightsStore
+
+BATCH = 1000
+MEGABYTE = 1e6
+
+
+def raw_append(descriptor: int, data: bytes) -> float:
+    """Append bytes, force them to disk, and return the seconds it took."""
+    begin = time.perf_counter()
+    os.write(descriptor, data)
+    os.fsync(descriptor)
+    return time.perf_counter() - begin
+
+
+def append(folder: Path, iterations: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the seconds of each raw append and each stored one, and the bytes stored."""
+    rng = np.random.default_rng(0)
+    store, stats = StatsStore(FileBackend(folder)), TrainingStats()
+    log = folder / "stats" / "runs" / "run" / "0.iterations"
+    raw = os.open(folder / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    seconds: list[tuple[float, float]] = []
+    size = 0
+    for first in range(0, iterations, BATCH):
+        columns = {"loss": rng.random(BATCH), "time": rng.random(BATCH)}
+        begin = time.perf_counter()
+        stats.append(np.arange(first, first + BATCH), columns)
+        store.store_training_stats("run", stats)
+        stored = time.perf_counter() - begin
+        grown, size = log.stat().st_size - size, log.stat().st_size
+        seconds.append((raw_append(raw, os.urandom(grown)), stored))
+    os.close(raw)
+    times = np.array(seconds)
+    return times[:, 0], times[:, 1], size
+
+
+def read(folder: Path) -> tuple[float, float]:
+    """Return the seconds to read all stats of the run, and the last value, in a new store."""
+    begin = time.perf_counter()
+    StatsStore(FileBackend(folder)).retrieve_training_stats("run")
+    middle = time.perf_counter()
+    StatsStore(FileBackend(folder)).retrieve_last_training_stats("run")
+    return middle - begin, time.perf_counter() - middle
+
+
+def checkpoint(folder: Path, megabytes: int) -> tuple[float, float]:
+    """Return the seconds of a raw write of a model's bytes, and of storing it as a checkpoint."""
+    model = {f"layer{i}": torch.randn(megabytes * 250_000 // 100) for i in range(100)}
+    data = b"".join(tensor.numpy().tobytes() for tensor in model.values())
+    descriptor = os.open(folder / "raw-model", os.O_CREAT | os.O_WRONLY)
+    raw = raw_append(descriptor, data)
+    os.close(descriptor)
+    (folder / "raw-model").unlink()
+    begin = time.perf_counter()
+    WeightsStore(FileBackend(folder)).store_weights("run", 1, Weights(model))
+    return raw, time.perf_counter() - begin
+
+
+def measure(quick: bool = False) -> list[dict[str, Any]]:
+    """Return a row for every bar: what was measured, the figure, the target, how."""
+    iterations, rounds = (20_000, 2) if quick else (100_000, 5)
+    ratios, flatness, rates, whole, last, weights = [], [], [], [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            raw, stored, size = append(folder, iterations)
+            ratios.append(raw.sum() / stored.sum())
+            rates.append(iterations / stored.sum())
+            tenth = len(stored) // 10
+            flatness.append(np.median(stored[-tenth:]) / np.median(stored[:tenth]))
+            seconds = read(folder)
+            whole.append(seconds[0])
+            last.append(seconds[1])
+            weights.append(np.divide(*checkpoint(folder, 20 if quick else 158)))
+    how = f"{iterations:,} iterations, {BATCH:,} an append, fsync each; median of {rounds} rounds"
+    return [
+        row("append, against raw write + fsync", f"{median(ratios):.2f} x", "≥ 0.5 x", how),
+        row("append, rate", f"{median(rates) / 1e6:.2f} M iterations/s", "", how),
+        row("append, last tenth against the first", f"{median(flatness):.2f} x", "flat", how),
+        row("stored, an iteration", f"{size / iterations:.1f} bytes", "", "loss and time, float64"),
+        row("read all", f"{median(whole) * 1e3:.1f} ms", "", f"{iterations:,} iterations, new store"),
+        row("read the last", f"{median(last) * 1e3:.2f} ms", "", f"{iterations:,} iterations, new store"),
+        row(
+            "checkpoint, against raw write + fsync",
+            f"{median(weights):.2f} x",
+            "",
+            f"{20 if quick else 158} MB in 100 tensors, with SHA-256",
+        ),
+    ]
+
+
+def row(bar: str, figure: str, target: str, how: str) -> dict[str, Any]:
+    """Return one line of the table."""
+    return {"bar": bar, "figure": figure, "target": target, "how": how}
+
+
+def main() -> None:
+    """Print the table."""
+    print("| bar | figure | target | how |\n|---|---|---|---|")
+    for one in measure("--quick" in sys.argv):
+        print("| {bar} | {figure} | {target} | {how} |".format(**one))
+
+
+if __name__ == "__main__":
+    main()
