@@ -97,3 +97,13 @@ def test_border_distance_is_that_of_a_block_that_is_all_one(
 ) -> None:
     expected = boundary_distance(np.ones(shape, bool), voxel_size, outside_differs=True)
     np.testing.assert_allclose(border_distance(shape, voxel_size), expected)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_part_alone_is_the_same_as_cut_from_the_whole(outside: bool) -> None:
+    labels = np.random.default_rng(5).random((9, 10, 11)) < 0.1
+    part = slice(2, 5), slice(0, 7), slice(4, 11)
+    found = boundary_distance(labels, (40, 4, 6), outside, part)
+    np.testing.assert_array_equal(found, boundary_distance(labels, (40, 4, 6), outside)[part])
+    whole = border_distance(labels.shape, (40, 4, 6))
+    np.testing.assert_array_equal(border_distance(labels.shape, (40, 4, 6), part), whole[part])

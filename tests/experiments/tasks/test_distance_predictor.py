@@ -114,6 +114,25 @@ def test_with_its_region_of_ground_truth_every_voxel_counts_and_is_right() -> No
     assert np.abs(target[roi][0] - whole[world.slices(roi)]).max() <= 0.05
 
 
+@pytest.mark.parametrize("hidden", [0.0, 0.005])
+def test_a_region_alone_is_the_same_as_cut_from_the_whole(hidden: float) -> None:
+    gt = array(np.stack([blobs((12, 30, 31), seed) for seed in range(2)]))
+    mask = array((np.random.default_rng(0).random((12, 30, 31)) >= hidden).astype(np.uint8))
+    both, roi = predictor("mito", "er"), Roi((156, 80, 16), (72, 60, 72))
+    counts = np.array([[1, 3], [2, 2]])
+    whole = both.create_target(gt)
+    part = both.create_target(gt, roi)
+    assert part.roi == roi
+    np.testing.assert_array_equal(part.data, whole[roi])
+    weight, _ = both.create_weight(gt, part, mask, counts)
+    expected, _ = both.create_weight(gt, whole, mask, counts)
+    assert weight.roi == roi
+    np.testing.assert_array_equal(weight.data, expected[roi])
+    assert ((weight.data == 0).any()) == (hidden > 0)
+    _, own = both.create_weight(gt, part, mask)
+    assert own.sum() == 2 * np.count_nonzero(mask[roi])
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_without_a_surface_only_what_is_far_from_the_unknown_counts(masked: bool) -> None:
     gt = array(np.ones((9, 24, 24), np.uint8))

@@ -9,7 +9,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import InvalidArray, InvalidLabels
 from dacapo.experiments.arraytypes import EmbeddingArray, ProbabilityArray
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
-from dacapo.experiments.tasks.predictors import DummyPredictor, OneHotPredictor
+from dacapo.experiments.tasks.predictors import DummyPredictor, OneHotPredictor, Predictor
 
 CLASSES = ["background", "mito", "er"]
 
@@ -79,6 +79,19 @@ def test_one_volume_of_ids_is_needed() -> None:
 def test_no_more_ground_truth_is_needed_than_there_is_target() -> None:
     roi = Roi((80, 0, 4), (16, 8, 8))
     assert OneHotPredictor(CLASSES).gt_region_for_roi(roi, Coordinate(8, 4, 4)) == roi
+
+
+@pytest.mark.parametrize("predictor", [OneHotPredictor(CLASSES), DummyPredictor(2)], ids=["one-hot", "dummy"])
+def test_a_region_alone_is_the_same_as_cut_from_the_whole(predictor: Predictor) -> None:
+    gt, mask, roi = array(ids()), array(ids(1) > 0), Roi((88, 4, 4), (16, 12, 8))
+    whole, part = predictor.create_target(gt), predictor.create_target(gt, roi)
+    assert part.roi == roi
+    np.testing.assert_array_equal(part.data, whole[roi])
+    counts = predictor.class_counts(gt, mask)
+    weight, _ = predictor.create_weight(gt, part, mask, counts)
+    assert weight.roi == roi
+    np.testing.assert_array_equal(weight.data, predictor.create_weight(gt, whole, mask, counts)[0][roi])
+    assert (weight.data == 0).any()
 
 
 def test_predictions_are_probabilities() -> None:

@@ -25,56 +25,64 @@ import numpy as np
 from dacapo.experiments.compiled import compiled
 
 NDArray = np.ndarray[Any, Any]
+Slices = tuple[slice, ...]
 Envelope = tuple[NDArray, NDArray, NDArray]
 
 
-def boundary_distance(labels: NDArray, voxel_size: Sequence[float], outside_differs: bool = False) -> NDArray:
+def boundary_distance(
+    labels: NDArray, voxel_size: Sequence[float], outside_differs: bool = False, part: Slices | None = None
+) -> NDArray:
     """Return the distance of each voxel centre to the surface of its label, in world units.
 
     ``labels`` are booleans or small integers, in two or three dimensions.  With
     ``outside_differs`` the border of the block is a surface too; without, nothing is known
-    beyond it, and where the block holds no surface at all the distance is infinite.
+    beyond it, and where the block holds no surface at all the distance is infinite.  Of a
+    ``part`` alone the result is the same, at less cost: all labels are looked at.
     """
+    part = part or (slice(None),) * labels.ndim
     labels = np.ascontiguousarray(labels).astype(np.uint8, copy=False)
     squared = np.empty(labels.shape, np.float32)
-    width = labels.shape[-1]
-    _scan_rows(labels.reshape(-1, width), voxel_size[-1], outside_differs, squared.reshape(-1, width))
-    for axis in range(labels.ndim - 2, -1, -1):
+    for axis in range(labels.ndim - 1, -1, -1):
         before, after = math.prod(labels.shape[:axis]), math.prod(labels.shape[axis + 1 :])
         shape = before, labels.shape[axis], after
-        _add_axis(labels.reshape(shape), voxel_size[axis], outside_differs, squared.reshape(shape))
+        seen = _scan_rows if axis == labels.ndim - 1 else _add_axis
+        seen(labels.reshape(shape), voxel_size[axis], outside_differs, squared.reshape(shape))
+        wanted = (*(slice(None),) * axis, part[axis])
+        labels, squared = np.ascontiguousarray(labels[wanted]), np.ascontiguousarray(squared[wanted])
     return np.sqrt(squared, out=squared)
 
 
-def signed_distance(foreground: NDArray, voxel_size: Sequence[float]) -> NDArray:
+def signed_distance(foreground: NDArray, voxel_size: Sequence[float], part: Slices | None = None) -> NDArray:
     """Return the distance to the surface of a binary volume: positive inside, negative outside.
 
     A volume that is all foreground is everywhere plus infinity, an empty one minus infinity.
     """
-    distance = boundary_distance(foreground, voxel_size)
-    return np.negative(distance, out=distance, where=foreground == 0)
+    distance = boundary_distance(foreground, voxel_size, part=part)
+    outside = (foreground if part is None else foreground[part]) == 0
+    return np.negative(distance, out=distance, where=outside)
 
 
-def border_distance(shape: Sequence[int], voxel_size: Sequence[float]) -> NDArray:
+def border_distance(shape: Sequence[int], voxel_size: Sequence[float], part: Slices | None = None) -> NDArray:
     """Return how far each voxel centre is from the border of a block, in world units."""
-    nearest = np.full(tuple(shape), np.inf, np.float32)
-    for axis, (size, step) in enumerate(zip(shape, voxel_size, strict=True)):
-        index = np.arange(size)
-        along = (np.minimum(index, size - 1 - index) + 0.5) * step
-        beside = (1,) * axis + (size,) + (1,) * (len(shape) - axis - 1)
+    part = part or (slice(None),) * len(shape)
+    index = [np.arange(size)[kept] for size, kept in zip(shape, part, strict=True)]
+    nearest = np.full([len(kept) for kept in index], np.inf, np.float32)
+    for axis, (size, step, kept) in enumerate(zip(shape, voxel_size, index, strict=True)):
+        along = (np.minimum(kept, size - 1 - kept) + 0.5) * step
+        beside = (1,) * axis + (len(kept),) + (1,) * (len(shape) - axis - 1)
         np.minimum(nearest, along.astype(np.float32).reshape(beside), out=nearest)
     return nearest
 
 
 @compiled()
 def _scan_rows(labels: NDArray, step: float, outside_differs: bool, squared: NDArray) -> None:
-    """Set the squared distances along the last axis alone; labels are (rows, n)."""
-    rows, n = labels.shape
+    """Set the squared distances along the last axis alone; labels are (rows, n, 1)."""
+    rows, n, _ = labels.shape
     for row in range(rows):
         start = 0
         while start < n:
             stop = start + 1
-            while stop < n and labels[row, stop] == labels[row, start]:
+            while stop < n and labels[row, stop, 0] == labels[row, start, 0]:
                 stop += 1
             for x in range(start, stop):
                 distance = np.inf
@@ -82,7 +90,7 @@ def _scan_rows(labels: NDArray, step: float, outside_differs: bool, squared: NDA
                     distance = x - start + 0.5
                 if stop < n or outside_differs:
                     distance = min(distance, stop - x - 0.5)
-                squared[row, x] = (distance * step) ** 2
+                squared[row, x, 0] = (distance * step) ** 2
             start = stop
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from funlib.geometry import Coordinate
+from funlib.geometry import Coordinate, Roi
 
 from dacapo.experiments.arraytypes import DistanceArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
@@ -15,7 +15,7 @@ from dacapo.experiments.model import Model
 
 from ..balance import class_weights, count_classes
 from ..labels import BINARY_REMEDY, of_channel, read_channels, read_mask, require_labels
-from .boundary_distance import border_distance, boundary_distance, signed_distance
+from .boundary_distance import Slices, border_distance, boundary_distance, signed_distance
 from .head import convolution
 from .predictor import Predictor, channels_like, stack, weigh
 
@@ -62,15 +62,15 @@ class DistancePredictor(Predictor):
         """Return the backbone with a convolution of width 1 to one channel per class."""
         return Model(architecture, convolution(architecture, len(self.channels)))
 
-    def create_target(self, gt: Array) -> NumpyArray:
+    def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
         """Return tanh of the scaled signed distance; voxels of label 1 are inside."""
-        classes = read_channels(gt, self.channels)
+        part = None if roi is None else gt.slices(roi)
         targets = []
-        for labels in classes:
-            distance = signed_distance(labels == 1, gt.voxel_size)
+        for labels in read_channels(gt, self.channels):
+            distance = signed_distance(labels == 1, gt.voxel_size, part)
             distance /= self.scale_factor
             targets.append(np.tanh(distance, out=distance))
-        return channels_like(stack(targets), gt, "distance target")
+        return channels_like(stack(targets), gt, "distance target", roi)
 
     def create_weight(
         self,
@@ -81,16 +81,19 @@ class DistancePredictor(Predictor):
     ) -> tuple[NumpyArray, NDArray]:
         """Return weights that balance inside and outside of each class; see ``Predictor``."""
         classes, known = self._read(gt, mask)
-        counts = self._count(classes, known) if moving_class_counts is None else moving_class_counts
+        part = gt.slices(target.roi)
+        inside = (slice(None), *part)
+        wanted, visible = classes[inside], None if known is None else known[inside]
+        counts = self._count(wanted, visible) if moving_class_counts is None else moving_class_counts
         weights = []
-        for channel, labels in enumerate(classes):
-            visible = of_channel(known, channel)
+        for channel, labels in enumerate(wanted):
             per_class = class_weights(counts[channel], self.clipmin, self.clipmax)
-            weight = weigh(labels == 1, per_class, visible)
+            weight = weigh(labels == 1, per_class, of_channel(visible, channel))
             if self.mask_distances:
-                weight *= self._certain(target.data[channel], visible, gt.voxel_size)
+                edge = self._edge_distance(gt, of_channel(known, channel), part)
+                weight *= self._certain(target.data[channel], edge)
             weights.append(weight)
-        return channels_like(stack(weights), gt, "distance weight"), counts
+        return channels_like(stack(weights), gt, "distance weight", target.roi), counts
 
     def class_counts(self, gt: Array, mask: Array | None = None) -> NDArray:
         """Return the voxels outside and inside of each class, shape (channels, 2)."""
@@ -107,7 +110,7 @@ class DistancePredictor(Predictor):
 
     def _read(self, gt: Array, mask: Array | None) -> tuple[NDArray, NDArray | None]:
         classes = read_channels(gt, self.channels)
-        known = read_mask(mask, num_channels=len(classes))
+        known = read_mask(mask, gt.roi, len(classes))
         for channel, labels in enumerate(classes):
             whose = f"channel {self.channels[channel]!r} of {gt.name}"
             require_labels(labels, 2, of_channel(known, channel), whose, BINARY_REMEDY)
@@ -117,12 +120,16 @@ class DistancePredictor(Predictor):
         counts = [count_classes(labels == 1, 2, of_channel(known, i)) for i, labels in enumerate(classes)]
         return np.stack(counts)
 
-    def _certain(self, target: NDArray, known: NDArray | None, voxel_size: Coordinate) -> NDArray:
-        """Say where the target would stay what it is, whatever lies beyond what is known."""
+    def _edge_distance(self, gt: Array, known: NDArray | None, part: Slices) -> NDArray:
+        """Return how far each voxel is from what is not known, be it masked or beyond the block."""
         if known is None:
-            edge = border_distance(target.shape, voxel_size)
-        else:
-            edge = boundary_distance(known, voxel_size, outside_differs=True)
+            return border_distance(gt.spatial_shape, gt.voxel_size, part)
+        return boundary_distance(known, gt.voxel_size, outside_differs=True, part=part)
+
+    def _certain(self, target: NDArray, edge: NDArray) -> NDArray | bool:
+        """Say where the target would stay what it is, whatever lies beyond what is known."""
+        if edge.min() >= self.saturation_distance:
+            return True
         edge /= self.scale_factor
         np.tanh(edge, out=edge)
         # At equal distance the nearest surface may be one that the labels of unknown voxels make up.

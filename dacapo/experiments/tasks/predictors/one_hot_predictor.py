@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from funlib.geometry import Roi
 
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
@@ -48,13 +49,13 @@ class OneHotPredictor(Predictor):
         head = convolution(architecture, len(self.classes), self.kernel_size)
         return Model(architecture, head, eval_activation=torch.nn.Softmax(dim=1))
 
-    def create_target(self, gt: Array) -> NumpyArray:
+    def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
         """Return 1 in the channel of each voxel's class and 0 in all others."""
-        ids = read_ids(gt)
+        ids = read_ids(gt, roi)
         target = np.empty((len(self.classes), *ids.shape), np.float32)
         for label, channel in enumerate(target):
             np.equal(ids, label, out=channel, casting="unsafe")
-        return channels_like(target, gt, "one-hot target")
+        return channels_like(target, gt, "one-hot target", roi)
 
     def create_weight(
         self,
@@ -67,7 +68,7 @@ class OneHotPredictor(Predictor):
 
         Without ``balance_classes`` every voxel that counts weighs 1.
         """
-        ids, known = self._read(gt, mask)
+        ids, known = self._read(gt, mask, target.roi)
         counts = (
             count_classes(ids, len(self.classes), known)
             if moving_class_counts is None
@@ -78,7 +79,7 @@ class OneHotPredictor(Predictor):
             per_class = class_weights(counts, self.clipmin, self.clipmax)
         weight = weigh(ids, per_class, known)
         shared = np.broadcast_to(weight, (len(self.classes), *ids.shape))
-        return channels_like(shared, gt, "one-hot weight"), counts
+        return channels_like(shared, gt, "one-hot weight", target.roi), counts
 
     def class_counts(self, gt: Array, mask: Array | None = None) -> NDArray:
         """Return how many voxels that count belong to each class."""
@@ -90,8 +91,8 @@ class OneHotPredictor(Predictor):
         """Probabilities, one channel per class."""
         return ProbabilityArray(self.classes)
 
-    def _read(self, gt: Array, mask: Array | None) -> tuple[NDArray, NDArray | None]:
-        ids = read_ids(gt)
-        known = of_channel(read_mask(mask), 0)
+    def _read(self, gt: Array, mask: Array | None, roi: Roi | None = None) -> tuple[NDArray, NDArray | None]:
+        ids = read_ids(gt, roi)
+        known = of_channel(read_mask(mask, roi or gt.roi), 0)
         require_labels(ids, len(self.classes), known, gt.name, IDS_REMEDY)
         return ids, known

@@ -23,7 +23,7 @@ class Predictor(ABC):
     """Says what a network is to predict, and makes targets and weights from ground truth.
 
     Targets and weights are float32, channels first, on the grid of the ground truth they were
-    made from; whoever asks cuts off the surroundings that were only needed to make them.
+    made from; the ground truth may be larger, see ``gt_region_for_roi``.
     """
 
     @abstractmethod
@@ -31,8 +31,11 @@ class Predictor(ABC):
         """Return the backbone with the head that this prediction needs."""
 
     @abstractmethod
-    def create_target(self, gt: Array) -> NumpyArray:
-        """Return what the network should predict where this is the ground truth."""
+    def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
+        """Return what the network should predict where this is the ground truth.
+
+        With ``roi`` only that region is returned, at less cost; all of the ground truth is seen.
+        """
 
     @abstractmethod
     def create_weight(
@@ -45,7 +48,7 @@ class Predictor(ABC):
         """Return how much each value of the target counts, and the class counts used for it.
 
         Masked voxels weigh 0.  Classes are balanced by ``moving_class_counts``, or by those of
-        the block if None are given.
+        the target's region if None are given.
         """
 
     @abstractmethod
@@ -70,10 +73,11 @@ class Predictor(ABC):
         return roi.grow(padding, padding)
 
 
-def channels_like(data: NDArray, gt: Array, name: str) -> NumpyArray:
-    """Wrap (channel, spatial...) data that lies where the ground truth does."""
+def channels_like(data: NDArray, gt: Array, name: str, roi: Roi | None = None) -> NumpyArray:
+    """Wrap (channel, spatial...) data that lies where the ground truth does, or a region of it."""
     axis_names = ["c^", *gt.axis_names[gt.channel_dims :]]
-    return NumpyArray(data, gt.voxel_size, gt.offset, axis_names, gt.units, name=name)
+    offset = gt.offset if roi is None else roi.offset
+    return NumpyArray(data, gt.voxel_size, offset, axis_names, gt.units, name=name)
 
 
 def weigh(labels: NDArray, weights: NDArray, mask: NDArray | None) -> NDArray:
