@@ -39,14 +39,6 @@ def child(data: Path, runs: Path, changes: dict) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path, process: subprocess.Popen, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < until, f"{path} did not appear"
-        time.sleep(0.005)
-
-
 def losses(run: str) -> list[float]:
     return [stats.loss for stats in create_stats_store().retrieve_training_stats(run).iteration_stats]
 
@@ -74,7 +66,7 @@ def test_training_40_equals_20_then_kill_9_then_20_more(tmp_path, monkeypatch):
         assert time.monotonic() < until
         time.sleep(0.005)
     process.kill()
-    process.wait()
+    process.communicate()
     assert store.latest_iteration("tiny") == 20
     train_run(Run(tiny_run(data, **changes)), do_validate=False, device="cpu")
 
