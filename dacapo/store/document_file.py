@@ -34,7 +34,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """The safe dumper, writing a repeated object in full each time."""
+    """The safe dumper for plain data only, writing a repeated object in full each time."""
+
+    yaml_representers = {
+        kind: write
+        for kind, write in yaml.SafeDumper.yaml_representers.items()
+        if kind in (type(None), bool, int, float, str, list, dict, None)
+    }
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,0 +1,215 @@
+"""Files appear whole or not at all, wherever the writer dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dacapo.errors import StoreError
+from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
+from dacapo.store import publication
+from dacapo.store.backend import Block, Epoch
+from dacapo.store.files import FileBackend
+from dacapo.store.publication import create, make_folder, remove_tree, replace, visible, write_all
+from dacapo.store.stats_store import StatsStore
+from dacapo.store.weights_store import Weights, WeightsStore
+
+CALLS = ("write", "fsync", "link", "replace", "rename", "mkdir", "unlink", "rmdir", "open", "ftruncate")
+
+
+class Killed(BaseException):
+    """The process is dead: nothing it does from here on has any effect."""
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[list[str]]:
+    """Let ``step`` operations on files happen, the next one half, and none after it."""
+    done: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = {name: getattr(os, name) for name in CALLS}
+        for name in CALLS:
+
+            def counting(*arguments, _name=name, **options):
+                done.append(_name)
+                if len(done) <= step:
+                    return real[_name](*arguments, **options)
+                if len(done) == step + 1 and _name == "write":
+                    real[_name](arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
+                raise Killed
+
+            patch.setattr(os, name, counting)
+        yield done
+
+
+def at_every_step(act: Callable[[], object], check: Callable[[], None]) -> int:
+    """Kill ``act`` at every operation; check after each; return how many there were."""
+    for step in range(1000):
+        with killed_at(step) as done, suppress(Killed):
+            act()
+        check()
+        if len(done) <= step:
+            return step
+    raise AssertionError("it never ended")
+
+
+def test_creating_is_all_or_nothing(tmp_path: Path):
+    path = tmp_path / "deep" / "folder" / "file"
+    contents: list[bytes] = []
+
+    def check() -> None:
+        contents.append(path.read_bytes() if path.exists() else b"")
+        assert contents[-1] in (b"", b"whole content")
+        assert visible(path.parent) in ([], ["file"])
+
+    assert at_every_step(lambda: create(path, [b"whole ", b"content"]), check) >= 5
+    assert contents[0] == b"" and contents[-1] == b"whole content"
+
+
+def test_replacing_is_all_or_nothing(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    contents: list[bytes] = []
+
+    def check() -> None:
+        contents.append(path.read_bytes())
+        assert contents[-1] in (b"old", b"new content")
+
+    at_every_step(lambda: replace(path, [b"new ", b"content"]), check)
+    assert contents[0] == b"old" and contents[-1] == b"new content"
+
+
+def test_a_document_is_old_or_new_at_every_step(tmp_path: Path):
+    backend = FileBackend(tmp_path)
+    backend.put("tasks", "a", {"x": "old"})
+    at_every_step(
+        lambda: backend.put("tasks", "a", {"x": "new"}, replace=True),
+        lambda: _assert_one_of(FileBackend(tmp_path).get("tasks", "a"), [{"x": "old"}, {"x": "new"}]),
+    )
+    assert backend.get("tasks", "a") == {"x": "new"}
+
+
+def test_a_checkpoint_is_old_or_new_at_every_step(tmp_path: Path):
+    store = WeightsStore(FileBackend(tmp_path))
+    store.store_weights("run", 10, Weights({"x": np.zeros(50)}, {"y": np.zeros(5)}))
+
+    def check() -> None:
+        weights = WeightsStore(FileBackend(tmp_path)).retrieve_weights("run", 10)
+        assert weights.optimizer is not None
+        _assert_one_of((weights.model["x"][0], weights.optimizer["y"][0]), [(0.0, 0.0), (1.0, 1.0)])
+
+    steps = at_every_step(
+        lambda: store.store_weights("run", 10, Weights({"x": np.ones(50)}, {"y": np.ones(5)})), check
+    )
+    assert steps > 15
+    assert store.retrieve_weights("run").model["x"][0] == 1.0
+    assert len(FileBackend(tmp_path).blobs("run")) == 3
+
+
+def test_a_new_checkpoint_is_there_or_not_at_every_step(tmp_path: Path):
+    store = WeightsStore(FileBackend(tmp_path))
+    store.store_weights("run", 10, Weights({"x": np.zeros(50)}))
+
+    def check() -> None:
+        reader = WeightsStore(FileBackend(tmp_path))
+        latest = reader.latest_iteration("run")
+        assert reader.retrieve_weights("run").model["x"][0] == {10: 0.0, 20: 1.0}[latest]
+
+    at_every_step(lambda: store.store_weights("run", 20, Weights({"x": np.ones(50)})), check)
+    assert store.latest_iteration("run") == 20
+
+
+def test_appended_stats_are_there_or_not_at_every_step(tmp_path: Path):
+    def stats(end: int) -> TrainingStats:
+        return TrainingStats(TrainingIterationStats(i, float(i), 1.0) for i in range(end))
+
+    StatsStore(FileBackend(tmp_path)).store_training_stats("run", stats(5))
+
+    def check() -> None:
+        found = StatsStore(FileBackend(tmp_path)).retrieve_training_stats("run")
+        assert found in (stats(5), stats(9))
+
+    at_every_step(lambda: StatsStore(FileBackend(tmp_path)).store_training_stats("run", stats(9)), check)
+    assert StatsStore(FileBackend(tmp_path)).retrieve_training_stats("run") == stats(9)
+
+
+def test_deleted_logs_are_there_or_not_at_every_step(tmp_path: Path):
+    def fill() -> None:
+        backend = FileBackend(tmp_path)
+        backend.remove_stats("run")
+        for epoch in range(3):
+            backend.add_epoch("run", Epoch(epoch, epoch))
+            backend.append_block("run", epoch, Block(0, np.array([epoch]), {"loss": np.array([1.0])}))
+
+    def check() -> None:
+        _assert_one_of(len(FileBackend(tmp_path).epochs("run")), [0, 3])
+
+    fill()
+    at_every_step(lambda: FileBackend(tmp_path).remove_stats("run"), check)
+    assert FileBackend(tmp_path).epochs("run") == []
+
+
+def test_two_who_create_the_same_file_do_not_both_succeed(tmp_path: Path):
+    assert create(tmp_path / "a", [b"first"])
+    assert not create(tmp_path / "a", [b"second"])
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert os.listdir(tmp_path / "") and visible(tmp_path) == ["a", "home"]
+
+
+def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch):
+    link = os.link
+
+    def made_but_refused(source, target):
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", made_but_refused)
+    assert create(tmp_path / "a", [b"x"])
+
+
+def test_files_can_be_read_by_the_group(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        create(tmp_path / "a", [b"x"])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_is_unfinished_is_not_listed(tmp_path: Path):
+    folder = tmp_path / "folder"
+    make_folder(folder)
+    for name in ("b", "a", ".part-x", ".deleted-y", ".nfs0001"):
+        (folder / name).touch()
+    assert visible(folder) == ["a", "b"]
+    assert visible(tmp_path / "missing") == []
+    assert visible(folder / "a") == []
+
+
+def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        StoreError, match=r"writing .*file/inner failed: .*; \d+ MB are free there, and it may be"
+    ):
+        replace(tmp_path / "file" / "inner", [b"x"])
+
+
+def test_removing_what_is_not_there_is_told(tmp_path: Path):
+    assert not remove_tree(tmp_path / "missing")
+    assert not publication.remove_file(tmp_path / "missing")
+
+
+def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(publication.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    with (tmp_path / "a").open("wb") as file:
+        write_all(file.fileno(), b"a longer text")
+    assert (tmp_path / "a").read_bytes() == b"a longer text"
+
+
+def _assert_one_of(value: object, choices: list) -> None:
+    assert value in choices
