@@ -169,9 +169,11 @@ class PatchSource:
 
     def read(self, place: NDArray, deformation: Deformation) -> Patch:
         """Return the patch at a place, deformed."""
-        shape, begin = self.shape, self.begin(place)
-        raw = self._window(self.raw, shape.input_roi, shape.voxel_size, begin, deformation, interpolate=True)
-        image = raw.interpolated(self.raw, self.limit)
+        shape = self.shape
+        window = self._window(
+            self.raw, shape.input_roi, shape.voxel_size, place, deformation, interpolate=True
+        )
+        image = window.interpolated(self.raw, self.limit)
         gt, mask = self.labels(shape.gt_roi, place, deformation)
         return Patch(image, gt, mask, shape.voxel_size, shape.gt_voxel_size)
 
@@ -179,37 +181,42 @@ class PatchSource:
         self, roi: Roi, place: NDArray, deformation: Deformation | None = None
     ) -> tuple[NDArray, NDArray | None]:
         """Return ground truth and mask of a region around the output of a patch; no mask if all counts."""
-        begin, grid = self.begin(place), self.shape.gt_voxel_size
-        deformation = deformation or Deformation.identity(roi.dims)
-        window = self._window(self.gt, roi, grid, begin, deformation)
-        mask = None
-        if not self.gt.roi.contains(window.roi):
-            mask = window.nearest(self._known)
-        if self.mask is not None:
-            shared = _same_grid(self.gt, self.mask)
-            over_mask = window if shared else self._window(self.mask, roi, grid, begin, deformation)
-            counts = (over_mask.nearest(self.mask) > 0).astype(np.uint8)
-            mask = counts if mask is None else counts * mask
-        return window.nearest(self.gt), mask
+        window = self._gt_window(roi, place, deformation)
+        return window.nearest(self.gt), self._mask(window, roi, place, deformation)
 
     def masked(self, place: NDArray) -> float:
         """Return the fraction of the output at a place that the mask lets count."""
-        if self.mask is None:
-            return 1.0
-        mask = self.labels(self.shape.output_roi, place)[1]
+        roi = self.shape.output_roi
+        mask = self._mask(self._gt_window(roi, place), roi, place)
         return 1.0 if mask is None else float(mask.mean())
 
     def foreground(self, place: NDArray) -> float:
         """Return the fraction of the output at a place that is not background."""
-        gt = self.labels(self.shape.output_roi, place)[0]
+        gt = self._gt_window(self.shape.output_roi, place).nearest(self.gt)
         return float((gt.any(axis=0) if self.gt.channel_dims else gt != 0).mean())
 
+    def _gt_window(self, roi: Roi, place: NDArray, deformation: Deformation | None = None) -> Window:
+        return self._window(self.gt, roi, self.shape.gt_voxel_size, place, deformation)
+
+    def _mask(
+        self, window: Window, roi: Roi, place: NDArray, deformation: Deformation | None = None
+    ) -> NDArray | None:
+        """Return the mask where a window looks at the ground truth."""
+        mask = None if self.gt.roi.contains(window.roi) else window.nearest(self._known)
+        if self.mask is None:
+            return mask
+        if not _same_grid(self.gt, self.mask):
+            window = self._window(self.mask, roi, self.shape.gt_voxel_size, place, deformation)
+        counts = (window.nearest(self.mask) > 0).astype(np.uint8)
+        return counts if mask is None else counts * mask
+
     def _window(
-        self, array: Array, roi: Roi, grid: Coordinate, begin: Coordinate, deformation: Deformation,
+        self, array: Array, roi: Roi, grid: Coordinate, place: NDArray, deformation: Deformation | None,
         interpolate: bool = False,
     ) -> Window:  # fmt: skip
-        centre = self.shape.centre(begin)
-        return Window(array, roi + begin, grid, centre, deformation, interpolate)
+        begin = self.begin(place)
+        deformation = deformation or Deformation.identity(roi.dims)
+        return Window(array, roi + begin, grid, self.shape.centre(begin), deformation, interpolate)
 
     def _check_arrays(self) -> None:
         for array, wanted, whose in (
@@ -229,19 +236,20 @@ class PatchSource:
 
     def _places(self) -> tuple[Coordinate, tuple[int, ...]]:
         """Return where the output of the first patch begins, and how many places there are per axis."""
-        shape = self.shape
-        data = self.gt.roi.intersect(self.raw.roi)
+        shape, gt, raw = self.shape, self.gt.roi, self.raw.roi
+        begin, end = np.maximum(gt.begin, raw.begin), np.minimum(gt.end, raw.end)
         step, size = np.asarray(shape.voxel_size), np.asarray(shape.output_roi.shape)
         anchor = np.asarray(self.raw.offset - shape.input_roi.begin)
         # Grids of image and ground truth may be shifted by a part of a voxel.
         slack = np.asarray(shape.gt_voxel_size) // 2
-        lowest = -((anchor + slack - np.asarray(data.begin)) // step)
-        highest = (np.asarray(data.end) + slack - size - anchor) // step
+        lowest = -((anchor + slack - begin) // step)
+        highest = (end + slack - size - anchor) // step
         if (highest < lowest).any():
+            shared = tuple(np.maximum(end - begin, 0).tolist())
             raise OutsideData(
                 f"dataset {self.name}: the network predicts patches of {tuple(shape.output_roi.shape)}, in "
-                f"world units, and the ground truth covers only {tuple(data.shape)} of the image, {data}; "
-                "use a smaller input_shape, or a larger crop"
+                f"world units, but image and ground truth share only {shared} of the {tuple(gt.shape)} that "
+                f"the ground truth covers, {gt}; use a smaller input_shape, or a larger crop"
             )
         return Coordinate(anchor + lowest * step), tuple(int(n) for n in highest - lowest + 1)
 

@@ -46,7 +46,7 @@ class TinyModel(torch.nn.Module):
         self.convolution = convolution(channels, 1, 3, padding=0 if valid else 1)
         self.upscale = upscale
         lost = 2 if valid else 0
-        self.output_shape = (self.input_shape - (lost,) * dims) * upscale
+        self.output_shape = (self.input_shape - lost) * upscale
 
     def scale(self, voxel_size: Coordinate) -> Coordinate:
         return voxel_size / self.upscale

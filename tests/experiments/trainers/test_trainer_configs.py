@@ -63,8 +63,8 @@ def test_documents_of_both_eras_of_the_gunpowder_trainer() -> None:
         "clip_raw": True, "gt_min_reject": 0.1,
     }  # fmt: skip
     new = {
-        "__type__": "GunpowderTrainerConfig", "name": "new", "augments": [], "min_masked": 0.15, "clip_raw": False,
-        "sample_strategy": "integral_mask",
+        "__type__": "GunpowderTrainerConfig", "name": "new", "augments": [], "min_masked": 0.15,
+        "clip_raw": False, "sample_strategy": "integral_mask",
     }  # fmt: skip
     read = documents.read(old, TrainerConfig).as_patch_trainer()
     assert (read.batch_size, read.num_workers, read.snapshot_interval, read.gt_min_reject) == (
@@ -134,6 +134,7 @@ def test_augments_refuse(config: AugmentConfig, values: dict[str, Any], message:
 
 
 def test_configs_import_nothing_heavy() -> None:
-    code = "import sys, dacapo.experiments.trainers; print(sorted({'torch', 'numba', 'scipy', 'zarr'} & set(sys.modules)))"
+    heavy = "{'torch', 'numba', 'scipy', 'zarr'} & set(sys.modules)"
+    code = f"import sys, dacapo.experiments.trainers; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
