@@ -69,6 +69,9 @@ class Documents:
             lambda cls: isinstance(cls, type) and issubclass(cls, PurePath), str
         )
         converter.register_unstructure_hook_func(_is_loose, _write_loose)
+        converter.register_unstructure_hook_func(
+            _is_tuple, lambda value: [converter.unstructure(v) for v in value]
+        )
         for scalar in (Coordinate, Roi, Path, str, int, float, bool):
             converter.register_structure_hook(scalar, lambda value, _: value)
         converter.register_structure_hook_func(_is_loose, lambda value, _: _read_loose(value))

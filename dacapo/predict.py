@@ -17,6 +17,7 @@ from .experiments.datasplits.datasets.configs import SimpleDatasetConfig
 from .experiments.run import Run
 from .experiments.run_config import RunConfig, parts
 from .progress import Progress
+from .store.array_store import LocalArrayIdentifier
 from .store.create_store import create_config_store, create_weights_store
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ logger = logging.getLogger(__name__)
 def predict(
     run_name: str | Run,
     iteration: int | str | None,
-    input_container: str | Path | Any,
+    input_container: str | Path | LocalArrayIdentifier,
     input_dataset: str | None = None,
-    output_path: str | Path | Any = None,
+    output_path: str | Path | LocalArrayIdentifier | None = None,
     output_roi: Roi | str | None = None,
     num_workers: int = 1,
     output_dtype: Any = "uint8",
@@ -52,45 +53,67 @@ def predict(
     to that of the type.  Raises ``NotFound``, ``MissingData``, ``InvalidArray``, ``OutsideData``,
     and ``DuplicateNameError`` if the output exists and ``overwrite`` is off.
     """
-    # Imported here: the verbs are imported by everyone, torch and tensorstore only by who computes.
-    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr
-    from .predict_local import predict as predict_tiles
-
     run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
     run.ready("predict")
     if num_workers < 1:
         raise InvalidRequest(f"num_workers = {num_workers}: should be at least 1")
-    if hasattr(input_container, "container"):  # an identifier, as existing scripts pass
-        container, dataset = input_container.container, input_container.dataset
-    else:
-        container, dataset = Path(input_container), str(input_dataset)
-    raw = open_input(run.config, Path(container), dataset)
+    source: Any = input_container
+    if not hasattr(source, "container"):  # existing scripts pass identifiers, too
+        source = LocalArrayIdentifier(Path(source), str(input_dataset))
+    raw = open_input(run.config, Path(source.container), source.dataset)
     iteration = load_iteration(run, iteration, isinstance(run_name, Run))
+    target = _output(output_path, Path(source.container), run.key, iteration)
+    if not overwrite and (target.container / target.dataset).exists():
+        raise DuplicateNameError(
+            f"{target.container / target.dataset} exists; choose another output, or pass --overwrite"
+        )
     roi = _region(output_roi, raw, run.model.scale(raw.voxel_size))
-    where, name = _output(output_path, Path(container), run.key, iteration)
-    if not overwrite and (where / name).exists():
-        raise DuplicateNameError(f"{where}/{name} exists; choose another output, or pass --overwrite")
-    voxel_size = run.model.scale(raw.voxel_size)
-    output = create_zarr(
-        where,
-        name,
+    title = f"predicting with {run.key} at {iteration}"
+    return predict_into(run, raw, target, roi, title, dtype=output_dtype, device=device, precision=precision)
+
+
+def predict_into(
+    run: Run,
+    raw: Array,
+    target: LocalArrayIdentifier,
+    roi: Roi,
+    title: str,
+    *,
+    dtype: Any = "float32",
+    device: str | None = None,
+    precision: Any = "auto",
+) -> Array:
+    """Predict a region with the weights that a run holds into a new array, showing progress."""
+    # Imported here: the verbs are imported by everyone, torch and tensorstore only by who computes.
+    from .experiments.datasplits.datasets.arrays.zarr_array import create_zarr
+    from .predict_local import plan
+    from .predict_local import predict as predict_tiles
+
+    device = device or str(create_compute_context().device)
+    # What does not fit is said before anything is written.
+    tiles, voxel_size = plan(run.model, raw, roi, device), run.model.scale(raw.voxel_size)
+    prediction: Array = create_zarr(
+        target.container,
+        target.dataset,
         shape=(run.model.num_out_channels, *(roi.shape / voxel_size)),
-        dtype=output_dtype,
+        dtype=dtype,
         voxel_size=voxel_size,
         offset=roi.offset,
         axis_names=["c^", *raw.axis_names[-raw.dims :]],
         units=raw.units,
         overwrite=True,
     )
-    device = device or str(create_compute_context().device)
-    with Progress(f"predicting with {run.key} at {iteration}", 1, unit="tile") as progress:
-
-        def show(done: int, total: int) -> None:
-            progress.total = total
-            progress.to(done)
-
-        predict_tiles(run.model, raw, output, roi, device=device, precision=precision, progress=show)
-    return output
+    with Progress(title, len(tiles), unit="tile") as progress:
+        predict_tiles(
+            run.model,
+            raw,
+            prediction,
+            roi,
+            device=device,
+            precision=precision,
+            progress=lambda done, total: progress.to(done),
+        )
+    return prediction
 
 
 def open_input(run_config: RunConfig, container: Path, dataset: str) -> Array:
@@ -161,12 +184,12 @@ def _region(wanted: Roi | str | None, raw: Array, voxel_size: Coordinate) -> Roi
     return roi.snap_to_grid(voxel_size, mode="grow")
 
 
-def _output(path: Any, source: Path, run: str, iteration: int) -> tuple[Path, str]:
+def _output(path: Any, source: Path, run: str, iteration: int) -> LocalArrayIdentifier:
     if hasattr(path, "container"):
-        return Path(path.container), str(path.dataset)
+        return LocalArrayIdentifier(Path(path.container), str(path.dataset))
     if path is None:
         raise InvalidRequest("predict needs an output_path: a folder, or a container ending in .zarr")
     where = Path(path)
     if where.suffix not in (".zarr", ".n5"):
         where = where / f"{source.stem}.zarr"
-    return where, f"prediction_{run}_{iteration}"
+    return LocalArrayIdentifier(where, f"prediction_{run}_{iteration}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_python_examples_run(page, session_types):
-    namespace: dict[str, object] = {"__name__": "__main__"}
+def test_python_examples_run(page, session_types, monkeypatch):
+    module = types.ModuleType(f"examples_of_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for number, source in enumerate(blocks(page, "python")):
-        exec(compile(source, f"{page.name}, example {number + 1}", "exec"), namespace)
+        exec(compile(source, f"{page.name}, example {number + 1}", "exec"), vars(module))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
