@@ -76,6 +76,26 @@ class Model(nn.Module):
             self._output_shapes[input_shape] = int(shape[1]), Coordinate(shape[2:])
         return self._output_shapes[input_shape]
 
+    def footprint(self, input_shape: Coordinate) -> int:
+        """Return how many bytes the outputs of all layers take for one input, in float32.
+
+        More than are alive at any one time: an upper bound for choosing the size of tiles.
+        """
+        sizes: list[int] = []
+
+        def note(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                sizes.append(output.shape[1:].numel())
+
+        layers = [module for module in self.modules() if next(module.children(), None) is None]
+        hooks = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            self._probe(Coordinate(input_shape))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return 4 * sum(sizes)
+
     def _probe(self, input_shape: Coordinate) -> torch.Size:
         """Return the shape of what comes out for an input of that shape."""
         some = next(self.parameters(), torch.empty(0))

@@ -58,15 +58,15 @@ _SMALL = 20480  # batch x channels x the first two extents, up to which torch av
 def _is_left_to_torch(input: Tensor) -> bool:
     # Traced and compiled networks may run elsewhere, and under autocast torch chooses oneDNN itself.
     return (
-        input.dim() != 5
-        or len(input) != 1
-        or input.shape[1:4].numel() > _SMALL
+        torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
         or input.device.type != "cpu"
         or input.dtype != torch.float32
+        or input.dim() != 5
+        or input.shape[0] != 1
+        or input.shape[1:4].numel() > _SMALL
         or not torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        or torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
 
 
@@ -145,11 +145,11 @@ class AttentionGate(nn.Module):
         inner, kernel = max(1, num_features // 2), (1,) * dims
         self.of_skip = convolution(num_features, inner, kernel, bias=False)
         self.of_gate = convolution(num_features, inner, kernel)
-        self.weight = convolution(inner, 1, kernel)
+        self.of_both = convolution(inner, 1, kernel)
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
         attention = functional.relu_(self.of_skip(skip) + self.of_gate(gate))
-        return skip * torch.sigmoid(self.weight(attention))
+        return skip * torch.sigmoid(self.of_both(attention))
 
 
 def crop(features: Tensor, shape: Sequence[int]) -> Tensor:
