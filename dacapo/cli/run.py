@@ -5,8 +5,10 @@ What opens a store is imported inside the commands: the list of commands must no
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -15,6 +17,12 @@ from dacapo.errors import InvalidRequest
 
 from .commands import Group
 from .tables import json_option, show, show_json
+
+if TYPE_CHECKING:
+    from dacapo.store.array_store import ArrayStore
+    from dacapo.store.config_store import ConfigStore
+    from dacapo.store.stats_store import StatsStore
+    from dacapo.store.weights_store import WeightsStore
 
 COLUMNS = ("run", "task", "architecture", "trainer", "datasplit", "trained", "of")
 PARTS = ("task_config", "architecture_config", "trainer_config", "datasplit_config")
@@ -56,8 +64,9 @@ def list_runs(as_json: bool, **filters: tuple[str, ...]) -> None:
     wanted: dict[str, Any] = {f"{part}_names": names or None for part, names in filters.items()}
     rows = []
     for name in store.retrieve_run_config_names(**wanted):
-        document = store.retrieve_document("runs", name)
-        stats = stats_store.retrieve_training_stats(name, subsample=2)
+        exact = name if ":" in name else f"{name}:0"  # beside  name:1  a bare name could mean both
+        document = store.retrieve_document("runs", exact)
+        stats = stats_store.retrieve_training_stats(exact, subsample=2)
         parts = ((document.get(part) or {}).get("name") for part in PARTS)
         rows.append((name, *parts, stats.trained_until(), document.get("num_iterations")))
     show(COLUMNS, rows, as_json, nothing="there are no such runs; store one with  dacapo run create FILE")
@@ -82,12 +91,34 @@ def show_run(name: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(name: str, yes: bool) -> None:
     """Delete a run: its config, stats, scores, checkpoints and volumes."""
-    from dacapo.store.deletion import belongings, delete_run
+    from dacapo.store import create_store
+    from dacapo.store.deletion import delete_run
 
-    click.echo(f"deleting run {name} means deleting", err=True)
-    for thing in belongings(name):
-        click.echo(f"- {thing}", err=True)
-    if not yes and not click.get_text_stream("stdin").isatty():
-        raise InvalidRequest(f"nobody to ask; delete it with  dacapo run delete {name} --yes")
+    configs, stats = create_store.create_config_store(), create_store.create_stats_store()
+    weights, arrays = create_store.create_weights_store(), create_store.create_array_store()
+    key = configs.find("runs", name)
+    click.echo(f"run {key}:", err=True)
+    for line in _belongings(key, configs, stats, weights, arrays):
+        click.echo(f"- {line}", err=True)
+    if not yes and not sys.stdin.isatty():
+        raise InvalidRequest(f"nobody is there to confirm; delete it with  dacapo run delete {name} --yes")
     if yes or click.confirm("Delete all of this?", err=True):
-        delete_run(name)
+        gone = delete_run(key, configs, stats, weights, arrays)
+        click.echo(f"deleted: {', '.join(gone)}", err=True)
+
+
+def _belongings(
+    key: str, configs: ConfigStore, stats: StatsStore, weights: WeightsStore, arrays: ArrayStore
+) -> Iterator[str]:
+    """Say what there is of a run, which may be less than all if something was lost."""
+    if key in configs.names("runs"):
+        yield f"its config in {configs.backend!r}"
+    if until := stats.retrieve_training_stats(key, subsample=2).trained_until():
+        yield f"training stats of {until} iterations"
+    if iterations := stats.retrieve_validation_scores(key).iterations:
+        yield f"validation scores of {len(iterations)} iterations"
+    if checkpoints := weights.iterations(key):
+        yield f"{len(checkpoints)} checkpoints: {', '.join(map(str, checkpoints))}"
+    for container in (arrays.snapshot_container(key), arrays.validation_container(key)):
+        if container.container.exists():
+            yield f"all volumes in {container.container}"

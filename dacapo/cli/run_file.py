@@ -63,7 +63,10 @@ def _explained(part: UnknownConfig, path: Path) -> PluginError:
     """Return the reason against a part; what nobody knows in a file just written is a slip of the pen."""
     reason = part.reason
     message = f"{path}: {reason}"
-    if isinstance(reason, OutdatedPlugin) and (hints := _hints(part, reason)):
+    if not reason.name and reason.kind:
+        offered = ", ".join(registry.names(reason.kind))
+        message = f"{path}: {part.name!r} has no {documents.TYPE}; give it one of {offered}"
+    elif isinstance(reason, OutdatedPlugin) and (hints := _hints(part, reason)):
         message = f"{path}: {'; '.join(hints)}"
     return type(reason)(message, kind=reason.kind, name=reason.name)
 

@@ -93,11 +93,11 @@ def _dataset(name: str, volume: Path, region: Roi) -> RawGTDatasetConfig:
     """Return a region of the volume; the image goes on beyond it, the ground truth does not."""
     raw = ZarrArrayConfig("raw", file_name=volume, dataset="raw", mode="r")
     labels = ZarrArrayConfig("labels", file_name=volume, dataset="labels", mode="r")
-    mitochondria = BinarizeArrayConfig(
-        "mitochondria", source_array_config=labels, groupings=[(CHANNEL, [1])]
-    )
+    mitochondria = BinarizeArrayConfig("mitochondria", source_array_config=labels, groupings=[(CHANNEL, [1])])
     return RawGTDatasetConfig(
         name,
         raw_config=IntensitiesArrayConfig("image", source_array_config=raw, min=0, max=255),
-        gt_config=CropArrayConfig(f"truth of {name}", source_array_config=mitochondria, roi=region * VOXEL_SIZE),
+        gt_config=CropArrayConfig(
+            f"truth of {name}", source_array_config=mitochondria, roi=region * VOXEL_SIZE
+        ),
     )

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo.errors import InvalidRequest
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import Best, ValidationScores
 
@@ -45,7 +46,9 @@ class Report:
         """The checkpoint and the parameters that score best."""
         best = self.scores.best(self.dataset, self.criterion)
         if best is None:
-            raise ValueError(f"no validation of {self.dataset} gave a {self.criterion}")
+            raise InvalidRequest(
+                f"no validation of {self.dataset} gave a {self.criterion}; train for longer before a report"
+            )
         return best
 
     def write(self, path: Path) -> None:
