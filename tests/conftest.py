@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from dacapo import registry
+from dacapo.experiments.run_config import RunConfig
 
 torch.set_num_threads(2)
 
@@ -33,3 +35,29 @@ def session_types() -> Iterator[None]:
     yield
     registry.registry._session = before
     registry.refresh()
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]:
+    """Train and validate one tiny run for all tests; its data is below, its runs in ``runs``."""
+    from dacapo.experiments.run import Run
+    from dacapo.store.create_store import create_config_store
+    from dacapo.train import train_run
+    from tiny import tiny_run
+
+    folder = tmp_path_factory.mktemp("trained")
+    config = tiny_run(folder / "data", num_iterations=8, validation_interval=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DACAPO_RUNS_BASE_DIR", str(folder / "runs"))
+        create_config_store().store_run_config(config)
+        train_run(Run(config), device="cpu")
+    return config, folder
+
+
+@pytest.fixture
+def trained(trained_once: tuple[RunConfig, Path], tmp_path: Path) -> RunConfig:
+    """Return a trained run whose stores, a copy, this test may change."""
+    config, folder = trained_once
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    (tmp_path / "data").symlink_to(folder / "data")
+    return config

@@ -11,22 +11,11 @@ from dacapo.errors import DuplicateNameError, InvalidRequest, MissingData, NotFo
 from dacapo.experiments.run import Run
 from dacapo.predict import parse_roi
 from dacapo.store.array_store import LocalArrayIdentifier
-from dacapo.store.create_store import create_config_store
-from dacapo.train import train_run
-from tiny import tiny_run
-
-
-@pytest.fixture
-def trained(tmp_path):
-    config = tiny_run(tmp_path / "data", num_iterations=2, validation_interval=2)
-    create_config_store().store_run_config(config)
-    train_run(Run(config), device="cpu")
-    return config
 
 
 def predict(tmp_path, **options):
     options = {
-        "iteration": 2,
+        "iteration": 8,
         "output_path": tmp_path / "out",
         "device": "cpu",
         "output_dtype": "float32",
@@ -43,7 +32,7 @@ def predict(tmp_path, **options):
 def test_the_whole_input_is_predicted_by_default(trained, tmp_path):
     output = predict(tmp_path)
     assert output.shape == (1, 40, 40, 40)
-    assert (tmp_path / "out" / "validate.zarr" / "prediction_tiny_2").exists()
+    assert (tmp_path / "out" / "validate.zarr" / "prediction_tiny_8").exists()
     assert 0 < np.abs(output.data).max() <= 1
 
 
@@ -71,7 +60,7 @@ def test_whole_numbers_are_normalised_as_in_training(trained, tmp_path):
 def test_a_run_object_is_predicted_with_the_weights_it_holds(trained, tmp_path):
     run = Run(trained)
     untrained = predict(tmp_path, run=run, iteration=None).data
-    stored = predict(tmp_path, run=Run(trained), iteration=2, output_path=tmp_path / "o").data
+    stored = predict(tmp_path, run=Run(trained), iteration=8, output_path=tmp_path / "o").data
     assert not np.allclose(untrained, stored)
     identifier = LocalArrayIdentifier(tmp_path / "data" / "validate.zarr", "raw")
     target = LocalArrayIdentifier(tmp_path / "mine.zarr", "here")
@@ -91,7 +80,7 @@ def test_wrong_requests_are_named(trained, tmp_path):
     with pytest.raises(NotFound, match="7"):
         predict(tmp_path, iteration=7)
     with pytest.raises(MissingData):
-        dacapo.predict("tiny", 2, tmp_path / "gone.zarr", "raw", tmp_path)
+        dacapo.predict("tiny", 8, tmp_path / "gone.zarr", "raw", tmp_path)
     with pytest.raises(InvalidRequest, match="2 axes"):
         predict(tmp_path, output_roi=Roi((0, 0), (8, 8)))
     with pytest.raises(InvalidRequest, match="num_workers"):

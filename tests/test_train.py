@@ -135,21 +135,17 @@ def test_a_validation_that_was_due_is_caught_up_with(tmp_path):
     assert [s.iteration for s in create_stats_store().retrieve_validation_iteration_scores("tiny")] == [4]
 
 
-def test_training_a_trained_run_again_changes_nothing(tmp_path):
-    config = tiny_run(tmp_path / "data", num_iterations=4)
-    train_run(Run(config), device="cpu")
+def test_training_a_trained_run_again_changes_nothing(trained):
     before = losses("tiny")
-    train_run(Run(config), device="cpu")
+    train_run(Run(trained), device="cpu")
     assert losses("tiny") == before
 
 
-def test_a_longer_run_of_the_same_name_goes_on(tmp_path):
-    config = tiny_run(tmp_path / "data", num_iterations=4)
-    train_run(Run(config), do_validate=False, device="cpu")
+def test_a_longer_run_of_the_same_name_goes_on(trained):
     first = losses("tiny")
-    train_run(Run(config.replace(num_iterations=6)), do_validate=False, device="cpu")
-    assert losses("tiny")[:4] == first
-    assert len(losses("tiny")) == 6
+    train_run(Run(trained.replace(num_iterations=10)), do_validate=False, device="cpu")
+    assert losses("tiny")[:8] == first
+    assert len(losses("tiny")) == 10
 
 
 def test_repetitions_are_runs_of_their_own(tmp_path):
@@ -161,9 +157,7 @@ def test_repetitions_are_runs_of_their_own(tmp_path):
     assert not np.allclose(one.columns["loss"], other.columns["loss"])
 
 
-def test_the_newest_checkpoint_that_is_whole_is_resumed_from(tmp_path, caplog):
-    config = tiny_run(tmp_path / "data")
-    train_run(Run(config), do_validate=False, device="cpu")
+def test_the_newest_checkpoint_that_is_whole_is_resumed_from(trained, tmp_path, caplog):
     newest = max(
         (tmp_path / "runs").rglob("*.safetensors"),
         key=lambda path: ("/8/" in str(path), path.stat().st_mtime),
@@ -171,7 +165,7 @@ def test_the_newest_checkpoint_that_is_whole_is_resumed_from(tmp_path, caplog):
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
-    run = Run(config)
+    run = Run(trained)
     assert run.resume(create_stats_store(), create_weights_store()) == 4
     assert "8" in caplog.text
 

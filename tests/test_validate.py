@@ -17,17 +17,8 @@ from dacapo.store.create_store import (
     create_stats_store,
     create_weights_store,
 )
-from dacapo.train import train_run
 from dacapo.validate import validate_run
 from tiny import dataset, tiny_run
-
-
-@pytest.fixture
-def trained(tmp_path):
-    config = tiny_run(tmp_path / "data", num_iterations=8, validation_interval=4)
-    create_config_store().store_run_config(config)
-    train_run(Run(config), device="cpu")
-    return config
 
 
 def test_scores_are_stored_with_their_labels(trained):

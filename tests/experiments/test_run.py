@@ -15,7 +15,7 @@ from dacapo.experiments import Run, RunConfig
 from dacapo.experiments.run_config import parts
 from dacapo.experiments.tasks import DistanceTaskConfig
 from dacapo.experiments.training_stats import TrainingIterationStats
-from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
+from dacapo.store.create_store import create_stats_store, create_weights_store
 from dacapo.train import train_run
 from tiny import tiny_run
 
@@ -145,19 +145,17 @@ def test_stats_ahead_of_the_checkpoint_are_cut_and_replaced(config):
     assert all(s.loss != 99.0 for s in stored.iteration_stats)
 
 
-def test_stats_whose_checkpoints_are_elsewhere_are_not_overwritten(config):
-    train_run(Run(config), do_validate=False)
+def test_stats_whose_checkpoints_are_elsewhere_are_not_overwritten(trained):
     weights = create_weights_store()
     for iteration in weights.iterations("tiny"):
         weights.remove("tiny", iteration)
     with pytest.raises(NotFound, match="stats up to iteration 8, but no usable checkpoint"):
-        Run(config).resume(create_stats_store(), weights)
+        Run(trained).resume(create_stats_store(), weights)
     assert create_stats_store().retrieve_training_stats("tiny").trained_until() == 8
 
 
-def test_persist_and_checkpoint_write_only_what_is_new(config, tmp_path):
-    train_run(Run(config), do_validate=False)
-    run = Run(config)
+def test_persist_and_checkpoint_write_only_what_is_new(trained, tmp_path):
+    run = Run(trained)
     stats, weights = create_stats_store(), create_weights_store()
     run.resume(stats, weights)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*") if p.is_file()}
@@ -167,12 +165,10 @@ def test_persist_and_checkpoint_write_only_what_is_new(config, tmp_path):
     assert {p: t for p, t in after.items() if before.get(p) != t} == {}
 
 
-def test_a_start_gives_its_weights_to_the_model(config):
-    train_run(Run(config), do_validate=False)
-    create_config_store().store_run_config(config)
+def test_a_start_gives_its_weights_to_the_model(trained):
     from dacapo.experiments.starts import StartConfig
 
-    child = config.replace(name="child", start_config=StartConfig("tiny", "8"))
+    child = trained.replace(name="child", start_config=StartConfig("tiny", "8"))
     trained = create_weights_store().retrieve_weights("tiny", 8).model
     model = Run(child).model.state_dict()
     assert all(torch.equal(model[name], trained[name]) for name in model)
@@ -181,15 +177,13 @@ def test_a_start_gives_its_weights_to_the_model(config):
     assert any(not torch.equal(fresh.model.state_dict()[name], trained[name]) for name in trained)
 
 
-def test_a_start_takes_over_the_heads_of_the_classes_it_shares(config):
-    train_run(Run(config), do_validate=False)
-    create_config_store().store_run_config(config)
+def test_a_start_takes_over_the_heads_of_the_classes_it_shares(trained):
     from dacapo.experiments.starts import StartConfig
 
     task = DistanceTaskConfig(
         "two", channels=["other", "ball"], clip_distance=40, tol_distance=8, scale_factor=16
     )
-    child = Run(config.replace(name="child", task_config=task, start_config=StartConfig("tiny", "latest")))
+    child = Run(trained.replace(name="child", task_config=task, start_config=StartConfig("tiny", "latest")))
     trained = create_weights_store().retrieve_weights("tiny", 8).model
     head = child.model.prediction_head.weight
     assert torch.equal(head[1], trained["chain.1.weight"][0])
