@@ -33,16 +33,18 @@ def short(volume):
 _full = experiment.run_config
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def small():
+    patch = pytest.MonkeyPatch()
     for name, value in {
         "SHAPE": Coordinate(32, 64, 96),
         "TRAINING": Roi((0, 0, 0), (32, 64, 64)),
         "VALIDATION": Roi((4, 16, 64), (24, 32, 32)),
         "PATCH": Coordinate(16, 16, 16),
     }.items():
-        monkeypatch.setattr(experiment, name, value)
-    monkeypatch.setattr(experiment, "run_config", short)
+        patch.setattr(experiment, name, value)
+    yield patch
+    patch.undo()
 
 
 def run_demo(folder, **options):
@@ -86,26 +88,34 @@ def test_it_goes_all_the_way_inside_its_folder(tmp_path, outside):
     np.testing.assert_array_equal(segmentation.data, above.astype(np.uint8))
 
 
-def test_dacapo_finds_the_demo_from_inside_its_folder(tmp_path, monkeypatch):
-    run_demo(tmp_path / "demo")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a demo that went all the way, and what it came to; for looking only."""
+    folder = tmp_path_factory.mktemp("finished") / "demo"
+    outcome, said = run_demo(folder)
+    assert len(said) == 3
+    return folder, outcome
+
+
+def test_dacapo_finds_the_demo_from_inside_its_folder(finished, monkeypatch):
     monkeypatch.delenv("DACAPO_RUNS_BASE_DIR")
-    monkeypatch.chdir(tmp_path / "demo")
+    monkeypatch.chdir(finished[0])
     assert CliRunner().invoke(cli, ["stats", "demo", "--json"]).stdout.count('"iteration"') == ITERATIONS
 
 
-def test_again_it_uses_what_is_there(tmp_path):
-    first, _ = run_demo(tmp_path / "demo")
-    volume = tmp_path / "demo" / "volume.zarr"
+def test_again_it_uses_what_is_there(finished):
+    folder, first = finished
+    volume = folder / "volume.zarr"
     before = volume.stat().st_mtime_ns
-    second, said = run_demo(tmp_path / "demo")
+    second, said = run_demo(folder)
     assert len(said) == 2
     assert volume.stat().st_mtime_ns == before
     assert second.best == first.best
     np.testing.assert_array_equal(second.scores.array, first.scores.array)
 
 
-def test_broken_off_it_goes_on(tmp_path, monkeypatch):
-    whole, _ = run_demo(tmp_path / "whole")
+def test_broken_off_it_goes_on(tmp_path, monkeypatch, finished):
+    whole = finished[1]
 
     def stop_early(run):
         run.config.num_iterations = 2
@@ -121,19 +131,21 @@ def test_broken_off_it_goes_on(tmp_path, monkeypatch):
     np.testing.assert_array_equal(parts.scores.array, whole.scores.array)
 
 
-def test_afresh_it_begins_anew(tmp_path):
-    first, _ = run_demo(tmp_path / "demo")
-    again, said = run_demo(tmp_path / "demo", afresh=True)
-    assert len(said) == 3
+def test_afresh_it_begins_anew(tmp_path, finished):
+    first = finished[1]
+    leftover = tmp_path / "demo" / "volume.zarr"
+    leftover.mkdir(parents=True)
+    (tmp_path / "demo" / "dacapo.yaml").write_text("")
+    for _ in range(2):
+        again, said = run_demo(tmp_path / "demo", afresh=True)
+        assert len(said) == 3
     np.testing.assert_array_equal(again.scores.array, first.scores.array)
 
 
-def test_what_another_version_left_is_not_mixed_up(tmp_path, monkeypatch):
-    run_demo(tmp_path / "demo")
-    monkeypatch.setattr(experiment, "SEED", 7)
-    other = short(tmp_path / "demo" / "volume.zarr").replace(validation_interval=3)
+def test_what_another_version_left_is_not_mixed_up(finished):
+    other = short(finished[0] / "volume.zarr").replace(validation_interval=3)
     with pytest.raises(DuplicateNameError, match="--afresh"):
-        demo.run_demo(tmp_path / "demo", run_config=lambda volume: other, say=str)
+        demo.run_demo(finished[0], run_config=lambda volume: other, say=str)
 
 
 def test_a_volume_that_was_not_finished_is_made_again(tmp_path, monkeypatch):
@@ -166,21 +178,23 @@ def test_files_of_others_are_left_alone(tmp_path, kind):
     assert list(mine.parent.glob("*.yaml")) == []
 
 
-def test_the_command_prints_scores_and_the_best_checkpoint(tmp_path, monkeypatch):
+def test_the_command_prints_scores_and_the_best_checkpoint(tmp_path, monkeypatch, finished):
+    folder = finished[0]
     monkeypatch.setattr(demo.run_demo, "__defaults__", (False, short, print))
-    result = CliRunner().invoke(cli, ["demo", "--folder", str(tmp_path / "demo")])
+    result = CliRunner().invoke(cli, ["demo", "--folder", str(folder)])
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     header = next(line for line in lines if line.startswith("dataset"))
     assert header.split()[:3] == ["dataset", "parameters", "dice"]
     assert sum(line.startswith("held out  threshold_") for line in lines) >= 3
     assert any(line.startswith("best: iteration") for line in lines)
-    assert f"report: {tmp_path / 'demo' / 'report.html'}" in lines
+    assert f"report: {folder / 'report.html'}" in lines
+    (tmp_path / "thesis.tex").write_text("dear reader")
     assert CliRunner().invoke(cli, ["demo", "--folder", str(tmp_path)]).exit_code == 2
 
 
-def test_the_real_demo_is_a_run_that_fits_its_volume(tmp_path, monkeypatch):
-    monkeypatch.undo()
+def test_the_real_demo_is_a_run_that_fits_its_volume(tmp_path, small):
+    small.undo()
     config = _full(tmp_path / "volume.zarr")
     assert Roi((0, 0, 0), experiment.SHAPE).contains(experiment.TRAINING)
     assert Roi((0, 0, 0), experiment.SHAPE).contains(experiment.VALIDATION)
