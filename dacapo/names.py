@@ -30,6 +30,12 @@ class Repeated(Protocol):
     def repetition(self) -> int: ...
 
 
+class RunKey(str):
+    """A run's name and repetition in one text, known to be exact: a bare name is repetition 0."""
+
+    __slots__ = ()
+
+
 def check_name(name: Any, what: str = "the name") -> str:
     """Return ``name`` if a store can keep it, or raise ``InvalidName`` saying why not.
 
@@ -63,7 +69,7 @@ def check_run_name(name: Any) -> str:
     return str(name)
 
 
-def run_key(run: str | Repeated) -> str:
+def run_key(run: str | Repeated) -> RunKey:
     """Return the text that tells a run from all others: ``name``, or ``name:repetition``.
 
     A text is taken at its word: without a repetition it means repetition 0.
@@ -78,20 +84,20 @@ def run_key(run: str | Repeated) -> str:
     return _key(run.name, run.repetition)
 
 
-def find_run(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> str:
-    """Return the key of a stored run; a bare name finds its only repetition.
+def find_run(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> RunKey:
+    """Return the key of a stored run; a bare name that somebody typed finds its only repetition.
 
     ``present`` returns the stored keys that begin with a text.  Several repetitions of a bare
     name raise ``InvalidRequest``.
     """
     key = run_key(run)
-    if not isinstance(run, str) or _SEPARATOR in run:
+    if not isinstance(run, str) or isinstance(run, RunKey) or _SEPARATOR in run:
         return key
     found = sorted(other for other in present(key) if other == key or other.startswith(key + _SEPARATOR))
     if len(found) > 1:
         choices = ", ".join(other if _SEPARATOR in other else f"{other}:0" for other in found)
         raise InvalidRequest(f"there are several repetitions of run {key}: {choices}; name one of them")
-    return found[0] if found else key
+    return RunKey(found[0]) if found else key
 
 
 def segment(text: str) -> str:
@@ -104,9 +110,9 @@ def segment(text: str) -> str:
     return plain
 
 
-def _key(name: str, repetition: int) -> str:
+def _key(name: str, repetition: int) -> RunKey:
     name = check_run_name(name)
-    return f"{name}{_SEPARATOR}{repetition}" if repetition else name
+    return RunKey(f"{name}{_SEPARATOR}{repetition}" if repetition else name)
 
 
 def _is_allowed(character: str) -> bool:

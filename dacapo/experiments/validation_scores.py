@@ -79,7 +79,8 @@ class ValidationScores:
         self.datasets = list(datasets)
         self.evaluation_scores = evaluation_scores
         self.labels = ScoreLabels.of(self.datasets, self.parameters, evaluation_scores)
-        self._start(scores)
+        self._journal: list[int] = []
+        self.scores = scores
 
     @classmethod
     def labelled(
@@ -90,14 +91,9 @@ class ValidationScores:
         made.parameters, made.datasets = list(labels.parameters), list(labels.datasets)
         made.evaluation_scores = Directions(labels.criteria)
         made.labels = labels
-        made._start(scores)
+        made._journal = []
+        made.scores = scores
         return made
-
-    def _start(self, scores: Iterable[ValidationIterationScores]) -> None:
-        self._arrays: dict[int, NDArray[np.float64]] = {}
-        self._journal: list[int] = []
-        for one in scores:
-            self.add_iteration_scores(one)
 
     def __len__(self) -> int:
         return len(self._arrays)
@@ -118,7 +114,10 @@ class ValidationScores:
 
     @scores.setter
     def scores(self, scores: Iterable[ValidationIterationScores]) -> None:
-        self._start(list(scores))
+        given = list(scores)
+        self._arrays: dict[int, NDArray[np.float64]] = {}
+        for one in given:
+            self.add_iteration_scores(one)
 
     @property
     def criteria(self) -> list[str]:

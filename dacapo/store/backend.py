@@ -76,6 +76,14 @@ class StoreBackend(ABC):
     def from_options(cls, options: DaCapoConfig) -> Self:
         """Open the place that the options name."""
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where things are kept: a text without secrets, the same for the same place."""
+
+    def __repr__(self) -> str:
+        return self.place
+
     # documents
 
     @abstractmethod

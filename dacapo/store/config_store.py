@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import Config, UnknownConfig
 from dacapo.documents import META, Document, documents
 from dacapo.errors import CorruptData, DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
-from dacapo.names import Repeated, check_name, find_run, run_key
+from dacapo.names import Repeated, RunKey, check_name, find_run, run_key
 from dacapo.provenance import stamp
 from dacapo.registry import import_target
 
@@ -103,7 +103,8 @@ class ConfigStore:
     def names(self, kind: str) -> list[str]:
         """Return the names of the configs of a kind, sorted; runs as ``name`` or ``name:repetition``."""
         _class_of(kind)
-        return self.backend.keys(kind)
+        keys = self.backend.keys(kind)
+        return [RunKey(key) for key in keys] if kind == RUNS else keys
 
     def delete(self, kind: str, name: str | Repeated) -> None:
         """Delete a config, and nothing else; raises ``NotFound`` if there is none."""

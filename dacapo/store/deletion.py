@@ -27,12 +27,11 @@ def delete_run(
     Raises ``NotFound`` if nothing at all is kept.
     """
     key = config_store.find(RUNS, run)
-    exact = key if ":" in key else f"{key}:0"  # never another repetition
     steps: dict[str, Callable[[], bool]] = {
-        "arrays": lambda: array_store.delete(exact),
-        "weights": lambda: weights_store.delete(exact),
-        "scores": lambda: stats_store.delete_validation_scores(exact),
-        "stats": lambda: stats_store.delete_training_stats(exact),
+        "arrays": lambda: array_store.delete(key),
+        "weights": lambda: weights_store.delete(key),
+        "scores": lambda: stats_store.delete_validation_scores(key),
+        "stats": lambda: stats_store.delete_training_stats(key),
     }
     gone, stayed = [], []
     for what, delete in steps.items():
@@ -47,7 +46,7 @@ def delete_run(
             f"Deleted: {', '.join(gone) or 'nothing'}. Delete it again once the reason is gone"
         )
     try:
-        config_store.delete(RUNS, exact)
+        config_store.delete(RUNS, key)
         gone.append("config")
     except NotFound:
         if not gone:

@@ -42,8 +42,10 @@ class FileBackend(StoreBackend):
         self.stats = stats or self.root / "stats"
         self._logs: dict[Path, FramedLog] = {}
 
-    def __repr__(self) -> str:
-        return f"the files below {self.root}"
+    @property
+    def place(self) -> str:
+        apart = [str(path) for path in (self.configs, self.stats) if path.parent != self.root]
+        return f"the files below {' and '.join([str(self.root), *apart])}"
 
     @classmethod
     def from_options(cls, options: DaCapoConfig) -> Self:

@@ -19,6 +19,7 @@ from .blocks import before, joined
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
+Records = dict[tuple[int, str], ScoresRecord]
 
 
 @attrs.define
@@ -33,13 +34,19 @@ class _Writing:
 
 @attrs.define
 class _Seen:
-    """The object that this store read or wrote last for a run, and how far its changes are known."""
+    """The object that was read or stored last for a run, and how far its changes are known."""
 
     ref: weakref.ref[Any]
     mark: int
+    records: Records = attrs.field(factory=dict)
 
     def mark_of(self, thing: object) -> int | None:
         return self.mark if self.ref() is thing else None
+
+
+# By place and run, for the whole process: training and validation store the same scores, each
+# through a store of its own.
+_scores_seen: dict[tuple[str, str], _Seen] = {}
 
 
 class StatsStore:
@@ -53,7 +60,6 @@ class StatsStore:
         self.backend = backend
         self._writing: dict[str, _Writing] = {}
         self._stats: dict[str, _Seen] = {}
-        self._scores: dict[str, _Seen] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backend!r})"
@@ -75,6 +81,8 @@ class StatsStore:
         while not self.backend.add_epoch(key, Epoch(number, start)):
             number += 1
         self._writing[key] = self._end(key)
+        # Scores that the epoch has cut have to be stored again, even if they come out the same.
+        _scores_seen.pop((self.backend.place, key), None)
         return number
 
     def epochs(self, run: str | Repeated) -> list[Epoch]:
@@ -196,18 +204,24 @@ class StatsStore:
     def store_validation_iteration_scores(self, run: str | Repeated, scores: ValidationScores) -> None:
         """Append the iterations that were added or scored again since they were last stored."""
         key = run_key(run)
-        seen = self._scores[key].mark_of(scores) if key in self._scores else None
-        mark, iterations = scores.added_since(seen or 0)
-        stored = self._records(key) if seen is None else {}
-        epoch = self.backend.newest_epoch(key)
+        seen = _scores_seen.get((self.backend.place, key))
+        if seen is None or seen.mark_of(scores) is None:
+            seen = _Seen(weakref.ref(scores), 0, self._records(key))
+        mark, iterations = scores.added_since(seen.mark)
         for record in records_of(scores, iterations):
-            if holds(stored.get((record.iteration, record.dataset)), record):
-                continue
-            if epoch is None:
-                self.backend.add_epoch(key, Epoch(0, 0))
-                epoch = 0
-            self.backend.append_scores(key, epoch, record)
-        self._scores[key] = _Seen(weakref.ref(scores), mark)
+            label = record.iteration, record.dataset
+            if not holds(seen.records.get(label), record):
+                self._append_scores(key, record)
+                seen.records[label] = record
+        seen.mark = mark
+        _scores_seen[self.backend.place, key] = seen
+
+    def _append_scores(self, key: str, record: ScoresRecord) -> None:
+        epoch = self.backend.newest_epoch(key)
+        if epoch is None:
+            epoch = 0
+            self.backend.add_epoch(key, Epoch(0, 0))
+        self.backend.append_scores(key, epoch, record)
 
     def retrieve_validation_scores(self, run: str | Repeated) -> ValidationScores:
         """Return all scores of a run with the labels they were stored with."""
@@ -234,10 +248,10 @@ class StatsStore:
     def delete_validation_scores(self, run: str | Repeated) -> bool:
         """Erase the scores of all epochs; return False if there were none."""
         key = self._find(run)
-        self._scores.pop(key, None)
+        _scores_seen.pop((self.backend.place, key), None)
         return self.backend.remove_scores(key)
 
-    def _records(self, key: str) -> dict[tuple[int, str], ScoresRecord]:
+    def _records(self, key: str) -> Records:
         """Return the newest record of each iteration and dataset.
 
         Weights that an epoch started from stay as they were, so their scores do too: only

@@ -91,7 +91,7 @@ class WeightsStore:
             if (tree := getattr(weights, name)) is not None:
                 parts[name] = self._store_part(key, iteration, name, tree)
         content = {
-            "run": key,
+            "run": str(key),
             "iteration": iteration,
             "meta": provenance.stamp({}),
             "parts": parts,
@@ -140,6 +140,13 @@ class WeightsStore:
         It reads them to be sure; ``iterations`` only lists.
         """
         return next((iteration for iteration, _ in self._whole(self._find(run), PARTS, True)), None)
+
+    def is_whole(self, run: str | Repeated, iteration: int) -> bool:
+        """Say whether there is a checkpoint of an iteration, and passes its checksums."""
+        try:
+            return bool(self._read(self._find(run), iteration, PARTS, True))
+        except (NotFound, CorruptData):
+            return False
 
     def iterations(self, run: str | Repeated) -> list[int]:
         """Return the iterations of all published checkpoints, increasing."""
@@ -235,7 +242,7 @@ class WeightsStore:
         if iteration not in self._iterations(key):
             raise NotFound(self._absent(key, iteration))
         document = {
-            "run": key,
+            "run": str(key),
             "dataset": _name_of(dataset),
             "criterion": criterion,
             "iteration": iteration,

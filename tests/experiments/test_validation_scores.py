@@ -112,7 +112,7 @@ def test_additions_are_told_to_whoever_asks():
     assert scores.added_since(mark)[1] == []
     scores.scores = [of(1, 1, 1, 1, 1)]
     assert scores.iterations == [1]
-    assert scores.added_since(0)[1] == [1]
+    assert scores.added_since(mark)[1] == scores.added_since(0)[1] == [1]
 
 
 @pytest.mark.parametrize(

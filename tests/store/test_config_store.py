@@ -101,7 +101,9 @@ def test_repetitions_are_runs_of_their_own(store):
     assert store.retrieve_run_config("run:0").num_iterations == 1
     with pytest.raises(InvalidRequest, match="several repetitions of run run: run:0, run:2"):
         store.retrieve_run_config("run")
-    store.delete_run_config("run:0")
+    listed = [store.retrieve_run_config(key).repetition for key in store.retrieve_run_config_names()]
+    assert listed == [0, 2]
+    store.delete_run_config(store.find("runs", "run:0"))
     assert store.retrieve_run_config("run").repetition == 2
 
 

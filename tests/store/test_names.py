@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dacapo.errors import InvalidName, InvalidRequest
-from dacapo.names import LONGEST, check_name, check_run_name, find_run, run_key, segment
+from dacapo.names import LONGEST, RunKey, check_name, check_run_name, find_run, run_key, segment
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,14 @@ def test_a_bare_name_finds_its_only_repetition():
         find_run("b", present)
     with pytest.raises(InvalidRequest, match="c:0, c:1"):
         find_run("c", present)
+
+
+def test_a_key_that_was_found_is_exact():
+    # Of ``c`` and ``c:1`` the key of the first is a bare name; it must not be looked up again.
+    key = find_run("c:0", lambda prefix: ["c", "c:1"])
+    assert key == "c" and isinstance(key, RunKey)
+    assert find_run(key, lambda prefix: ["c", "c:1"]) == "c"
+    assert type(str(key)) is str
 
 
 @given(st.text(max_size=300), st.text(max_size=300))

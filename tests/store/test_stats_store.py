@@ -345,6 +345,40 @@ def test_scores_are_appended_once(store):
     assert reopened(store).retrieve_validation_scores("run").iterations == [10, 20, 30]
 
 
+def test_scores_stored_through_several_stores_are_appended_once(store):
+    # Training stores what validation has just stored, through a store of its own.
+    scores = scores_at(10)
+    store.store_validation_iteration_scores("run", scores)
+    for iteration in (20, 30):
+        scores.add_iteration_scores(ValidationIterationScores(iteration, [[[0.5, 0.5]]]))
+        for other in (reopened(store), store):
+            other.store_validation_iteration_scores("run", scores)
+    assert [record.iteration for record in store.backend.scores("run", 0)] == [10, 20, 30]
+    scores.scores = store.retrieve_validation_iteration_scores("run")
+    scores.add_iteration_scores(ValidationIterationScores(40, [[[0.5, 0.5]]]))
+    store.store_validation_iteration_scores("run", scores)
+    assert [record.iteration for record in store.backend.scores("run", 0)] == [10, 20, 30, 40]
+
+
+def test_storing_scores_reads_what_is_stored_once(store, monkeypatch):
+    scores = scores_at(10)
+    store.store_validation_iteration_scores("run", scores)
+    monkeypatch.setattr(FileBackend, "scores", None)
+    for iteration in range(20, 100, 10):
+        scores.add_iteration_scores(ValidationIterationScores(iteration, [[[0.5, 0.5]]]))
+        reopened(store).store_validation_iteration_scores("run", scores)
+    monkeypatch.undo()
+    assert reopened(store).retrieve_validation_scores("run").iterations == list(range(10, 100, 10))
+
+
+def test_scores_that_were_deleted_are_stored_again(store):
+    scores = scores_at(10)
+    store.store_validation_iteration_scores("run", scores)
+    reopened(store).delete_validation_scores("run")
+    store.store_validation_iteration_scores("run", scores)
+    assert store.retrieve_validation_scores("run").iterations == [10]
+
+
 def test_older_and_repeated_validations_are_kept_once(store):
     # B41: one store dropped them silently, the other kept two.
     store.store_validation_iteration_scores("run", scores_at(20))
@@ -385,6 +419,18 @@ def test_an_epoch_cuts_the_scores_of_weights_that_are_gone(store):
     found = reopened(store).retrieve_validation_scores("run")
     assert found.iterations == [10, 20, 30]
     assert found.best("a", "dice").iteration == 30
+
+
+def test_scores_that_an_epoch_cut_are_stored_again_if_they_come_out_the_same(store):
+    scores = scores_at(10, 20, 30)
+    store.store_validation_iteration_scores("run", scores)
+    again = scores.scores[-1]
+    scores.delete_after(21)
+    store.begin_epoch("run", 20)
+    assert store.retrieve_validation_scores("run").iterations == [10, 20]
+    scores.add_iteration_scores(again)
+    store.store_validation_iteration_scores("run", scores)
+    assert store.retrieve_validation_scores("run").iterations == [10, 20, 30]
 
 
 def test_scores_are_thinned_on_request(store):

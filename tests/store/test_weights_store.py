@@ -158,6 +158,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(store, caplog, part: str,
         path.unlink()
     caplog.set_level(logging.WARNING)
     assert store.latest_iteration("run") == 10
+    assert store.is_whole("run", 10) and not store.is_whole("run", 20) and not store.is_whole("run", 30)
     assert torch.equal(store.retrieve_weights("run").model["x"], torch.ones(50))
     if (part, damage) != ("manifest", "gone"):
         assert "skipping the checkpoint of iteration 20: checkpoint 20 of run run" in caplog.text
