@@ -135,10 +135,9 @@ class BatchMaker:
 
     def _target(self, source: PatchSource, patch: Patch) -> tuple[NDArray, NDArray]:
         gt, mask = self._as_arrays(source, patch.gt, patch.mask, self.shape.gt_roi)
-        target = self.predictor.create_target(gt)
+        target = self.predictor.create_target(gt, self.shape.output_roi)
         weight, _ = self.predictor.create_weight(gt, target, mask, self.class_counts)
-        output = self.shape.output_roi
-        return np.asarray(target[output], np.float32), np.asarray(weight[output], np.float32)
+        return np.asarray(target.data, np.float32), np.asarray(weight.data, np.float32)
 
     def _as_arrays(
         self, source: PatchSource, gt: NDArray, mask: NDArray | None, roi: Roi

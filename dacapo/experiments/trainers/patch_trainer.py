@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dacapo.errors import InvalidRequest, TrainingDiverged
+from dacapo.experiments.memory import keep_freed_memory
 from dacapo.experiments.training_stats import TrainingIterationStats
 
 from .batches import Batch, BatchMaker, Prefetcher
 from .configs import GunpowderTrainerConfig, PatchTrainerConfig
-from .precision import autocast
+from .precision import is_mixed, lay_out
 from .snapshots import save_snapshot
 from .trainer import Trainer
 
@@ -50,6 +51,7 @@ class PatchTrainer(Trainer):
         self._batches: Prefetcher[Batch] | None = None
         self._snapshots: Path | None = None
         self._task: Task | None = None
+        self._memory_format = torch.contiguous_format
 
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         """Return RAdam, with weight decay apart from the gradient."""
@@ -69,8 +71,7 @@ class PatchTrainer(Trainer):
 
         for group in optimizer.param_groups:
             group["initial_lr"] = self.learning_rate
-        done = self.iteration if self._steps is None else self._steps
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=done - 1)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=self._steps_done() - 1)
 
     def can_train(self, datasets: Sequence[Dataset]) -> bool:
         """Say whether there are datasets, and all have ground truth."""
@@ -104,7 +105,11 @@ class PatchTrainer(Trainer):
             self._batches = Prefetcher(maker.make, self.config.num_workers, ahead)
         if self.scheduler is None or self.scheduler.optimizer is not optimizer:
             self.scheduler = self.create_scheduler(optimizer)
-        context = autocast(self.config.precision, device)
+        mixed = is_mixed(self.config.precision, device)
+        context = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
+        self._memory_format = lay_out(model, device, mixed)
+        if device.type == "cpu":
+            keep_freed_memory()
         end = self.iteration + num_iterations
         model.train()
         while self.iteration < end:
@@ -125,8 +130,7 @@ class PatchTrainer(Trainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return iteration, steps of the warm-up, and how many iterations were skipped last."""
-        steps = self._steps if self.scheduler is None else self.scheduler.last_epoch
-        return {"iteration": self.iteration, "steps": steps, "skipped": self._skipped}
+        return {"iteration": self.iteration, "steps": self._steps_done(), "skipped": self._skipped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where another trainer of this config was when it returned this state."""
@@ -139,6 +143,12 @@ class PatchTrainer(Trainer):
         if self._batches is not None:
             self._batches.close()
             self._batches = None
+
+    def _steps_done(self) -> int:
+        """Return how many steps the warm-up has done: fewer than iterations, if some were left out."""
+        if self.scheduler is not None:
+            return int(self.scheduler.last_epoch)
+        return self.iteration if self._steps is None else self._steps
 
     def _ready_maker(self) -> BatchMaker:
         if self._maker is None:
@@ -155,8 +165,7 @@ class PatchTrainer(Trainer):
         """Train on one batch and return the loss."""
         tensors = batch.raw, batch.target, batch.weight
         raw, target, weight = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        if raw.ndim == 5:
-            raw = raw.to(memory_format=torch.channels_last_3d)
+        raw = raw.contiguous(memory_format=self._memory_format)
         optimizer.zero_grad(set_to_none=True)
         with context:
             prediction = model(raw)

@@ -64,13 +64,15 @@ class CopyPredictor:
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return roi.grow(voxel_size * self.margin, voxel_size * self.margin)
 
-    def create_target(self, gt: Array) -> NumpyArray:
-        data = gt.data.astype(np.float32)
-        return NumpyArray(data[np.newaxis] if gt.num_channels is None else data, gt.voxel_size, gt.offset)
+    def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
+        roi = gt.roi if roi is None else roi
+        data = gt[roi].astype(np.float32)
+        return NumpyArray(data[np.newaxis] if gt.num_channels is None else data, gt.voxel_size, roi.offset)
 
     def create_weight(self, gt: Any, target: Any, mask: Any = None, moving_class_counts: Any = None) -> Any:
-        data = np.ones_like(target.data) if mask is None else np.zeros_like(target.data) + (mask.data > 0)
-        return NumpyArray(data, gt.voxel_size, gt.offset), moving_class_counts
+        counts = 1 if mask is None else mask[target.roi] > 0
+        data = np.zeros_like(target.data) + counts
+        return NumpyArray(data, gt.voxel_size, target.offset), moving_class_counts
 
     def class_counts(self, gt: Array, mask: Any = None) -> Any:
         return np.array([np.sum(gt.data == 0), np.sum(gt.data != 0)])

@@ -231,19 +231,27 @@ def test_the_pipeline_is_seen_in_snapshots() -> None:
 
 
 @pytest.mark.parametrize("able", [True, False])
-def test_precision_is_what_the_device_has(
-    able: bool, monkeypatch: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_precision_is_what_the_device_has(able: bool, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.setattr(precision, "computes_bf16", lambda device: able)
-    cpu = torch.device("cpu")
-    for name, expected in (
-        ("fp32", torch.float32),
-        ("auto", torch.float32),
-        ("bf16", torch.bfloat16 if able else torch.float32),
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [precision.is_mixed(name, cpu) for name in ("fp32", "auto", "bf16")] == [False, False, able]
+    assert [precision.is_mixed(name, gpu) for name in ("fp32", "auto")] == [False, able]
+    assert ("cpu does not compute in bf16" in caplog.text) != able
+
+
+def test_weights_are_laid_out_as_the_device_likes_them() -> None:
+    channels_last, as_they_are = torch.channels_last_3d, torch.contiguous_format
+    for device, mixed, expected in (
+        ("cpu", False, channels_last),
+        ("cuda", True, channels_last),
+        ("cuda", False, as_they_are),
     ):
-        with precision.autocast(name, cpu):
-            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
-    assert ("does not compute in bf16" in caplog.text) != able
+        model = network(channels=2)
+        before = model.convolution.weight.detach().clone()
+        assert precision.lay_out(model, torch.device(device), mixed) == expected
+        assert model.convolution.weight.is_contiguous(memory_format=expected)
+        assert torch.equal(model.convolution.weight, before)
+    assert precision.lay_out(torch.nn.Linear(2, 2), torch.device("cpu"), False) == as_they_are
 
 
 def test_mixed_precision_trains_weights_that_stay_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
