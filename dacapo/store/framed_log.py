@@ -113,14 +113,15 @@ class FramedLog:
 
     def end(self) -> End:
         """Return where the log ends, reading only as much as that takes."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
-            return End(None, 0, 0, 0)
-        try:
-            return self._end(descriptor)
-        finally:
-            os.close(descriptor)
+        with explained(self.path, "reading"):
+            try:
+                descriptor = os.open(self.path, os.O_RDONLY)
+            except FileNotFoundError:
+                return End(None, 0, 0, 0)
+            try:
+                return self._end(descriptor)
+            finally:
+                os.close(descriptor)
 
     def append(self, frame: Frame) -> None:
         """Add a frame and force it to disk.
@@ -199,13 +200,14 @@ class FramedLog:
         return status.st_ino, status.st_size
 
     def _content(self, alone: bool = False) -> bytes:
-        try:
-            with self.path.open("rb") as file:
-                if alone:
-                    _lock(file.fileno(), fcntl.LOCK_SH)
-                return file.read()
-        except FileNotFoundError:
-            return b""
+        with explained(self.path, "reading"):
+            try:
+                with self.path.open("rb") as file:
+                    if alone:
+                        _lock(file.fileno(), fcntl.LOCK_SH)
+                    return file.read()
+            except FileNotFoundError:
+                return b""
 
 
 def scan(data: bytes, path: Path) -> Iterator[tuple[Frame | Damage, int]]:

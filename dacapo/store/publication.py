@@ -60,31 +60,34 @@ def sync_folder(path: Path) -> None:
 def remove_tree(path: Path) -> bool:
     """Remove a folder so that it is gone at once; return False if there is none."""
     hidden = path.with_name(f"{HIDDEN}deleted-{secrets.token_hex(8)}")
-    try:
-        path.rename(hidden)
-    except FileNotFoundError:
-        return False
-    sync_folder(path.parent)
-    shutil.rmtree(hidden)
+    with explained(path, "removing"):
+        try:
+            path.rename(hidden)
+        except FileNotFoundError:
+            return False
+        sync_folder(path.parent)
+        shutil.rmtree(hidden)
     return True
 
 
 def remove_file(path: Path) -> bool:
     """Remove a file; return False if there is none."""
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    sync_folder(path.parent)
+    with explained(path, "removing"):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        sync_folder(path.parent)
     return True
 
 
 def visible(folder: Path) -> list[str]:
     """Return the names in a folder, without what is unfinished or being deleted."""
-    try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith(HIDDEN))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with explained(folder, "listing"):
+        try:
+            return sorted(name for name in os.listdir(folder) if not name.startswith(HIDDEN))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo.errors import CorruptData, InvalidDocument, NewerFormat
@@ -24,6 +24,7 @@ trees = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(texts, trees, max_size=5))
 def test_every_document_comes_back(document):
     assert is_alike(load(dump(document), PATH), document)

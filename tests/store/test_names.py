@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo.errors import InvalidName, InvalidRequest
@@ -75,6 +75,7 @@ def test_a_refusal_suggests_a_name():
         check_name("//")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_a_name_is_refused_or_harmless(name: str):
     try:
@@ -139,6 +140,7 @@ def test_a_key_that_was_found_is_exact():
     assert type(str(key)) is str
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_segments_are_safe_and_different(one: str, other: str):
     made = segment(one)

@@ -198,6 +198,32 @@ def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
         replace(tmp_path / "file" / "inner", [b"x"])
 
 
+def test_whatever_the_system_refuses_is_an_error_of_the_store(tmp_path: Path, monkeypatch):
+    backend = FileBackend(tmp_path)
+    backend.put("tasks", "a", {})
+    backend.append_block("run", 0, Block(0, np.array([0]), {}))
+    backend.put_blob("run", "blob", [b"x"])
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("open", "listdir", "unlink", "rename"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    for act in (
+        lambda: backend.get("tasks", "a"),
+        lambda: backend.keys("tasks"),
+        lambda: backend.remove("tasks", "a"),
+        lambda: FileBackend(tmp_path).blocks("run", 0),
+        lambda: FileBackend(tmp_path).tail("run", 0),
+        lambda: backend.get_blob("run", "blob", mapped=True),
+        lambda: backend.remove_blobs("run"),
+        lambda: backend.put("tasks", "b", {}),
+    ):
+        with pytest.raises(StoreError, match="failed: Permission denied; "):
+            act()
+
+
 def test_removing_what_is_not_there_is_told(tmp_path: Path):
     assert not remove_tree(tmp_path / "missing")
     assert not publication.remove_file(tmp_path / "missing")
