@@ -27,6 +27,8 @@ from .errors import InvalidConfig, PluginError
 from .registry import import_target
 
 _Check = Callable[[Any], Any]
+_PLAIN = (list, tuple)
+_TEXTS = (str, bytes, Mapping)
 
 
 def field(help_text: str, **options: Any) -> Any:
@@ -67,14 +69,17 @@ class Config:
         cls.builds = builds or cls.builds
 
     def __attrs_post_init__(self) -> None:
-        for name, check in _checks(type(self)):
+        for name, exact, check in _checks(type(self)):
             value = getattr(self, name)
+            if type(value) is exact:
+                continue
             try:
                 checked = check(value)
             except (TypeError, ValueError) as error:
                 self.refuse(name, str(error))
             if checked is not value:
-                object.__setattr__(self, name, checked)  # configs may be frozen
+                # Not setattr: parameter sets are frozen.
+                object.__setattr__(self, name, checked)
         self.check()
 
     def check(self) -> None:
@@ -141,15 +146,19 @@ def unknown_parts(config: Any) -> list[UnknownConfig]:
     return []
 
 
-_CHECKS: dict[type, list[tuple[str, _Check]]] = {}
+_CHECKS: dict[type, list[tuple[str, Any, _Check]]] = {}
 
 
-def _checks(cls: type) -> list[tuple[str, _Check]]:
-    """Return, for each field with a type to hold, the function that checks and converts."""
+def _checks(cls: type) -> list[tuple[str, Any, _Check]]:
+    """Return, for each field with a type to hold, that type if it needs no look, and what checks it."""
     if cls not in _CHECKS:
         hints = typing.get_type_hints(cls)
-        found = ((f.name, checker(hints[f.name])) for f in attrs.fields(cls) if f.name in hints)
-        _CHECKS[cls] = [(name, check) for name, check in found if check is not None]
+        found = [
+            (f.name, hints[f.name], checker(hints[f.name])) for f in attrs.fields(cls) if f.name in hints
+        ]
+        _CHECKS[cls] = [
+            (name, hint if hint in _SCALARS else None, check) for name, hint, check in found if check
+        ]
     return _CHECKS[cls]
 
 
@@ -207,7 +216,8 @@ def _sequence(make: type, member: Any) -> _Check:
     each = checker(member)
 
     def check(value: Any) -> Any:
-        if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+        # Asking an abstract class is slow, and nearly all values are lists or tuples.
+        if type(value) not in _PLAIN and (isinstance(value, _TEXTS) or not isinstance(value, Sequence)):
             raise TypeError(f"should be a list, not {type(value).__name__}")
         if each is None:
             return value if type(value) is make else make(value)
@@ -224,7 +234,8 @@ def _tuple(members: tuple[Any, ...]) -> _Check:
     checks = [checker(member) or (lambda value: value) for member in members]
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != len(checks):
+        wrong = type(value) not in _PLAIN and (isinstance(value, _TEXTS) or not isinstance(value, Sequence))
+        if wrong or len(value) != len(checks):
             raise TypeError(f"should be {len(checks)} values")
         return tuple(one(item) for one, item in zip(checks, value, strict=True))
 

@@ -88,29 +88,27 @@ class Documents:
 
     def _reader(self, kind: str, name: str, expected: type) -> Any:
         cls: Any = self.registry.load(kind, name) if kind else expected
-        fields = {f.name for f in attrs.fields(cls)}
-        # Existing DaCapo stored some fields with a leading underscore.
-        renames = {f"_{f}": f for f in fields}
-        known = {TYPE, FROM, META, *cls.retired, *fields, *renames}
-        return cls, make_dict_structure_fn(cls, self.converter), known, renames
+        known = {TYPE, FROM, META, *cls.retired, *(f.name for f in attrs.fields(cls))}
+        return cls, make_dict_structure_fn(cls, self.converter), known
 
     def _read(self, document: Any, expected: type[Config]) -> Any:
-        if isinstance(document, Config | UnknownConfig):
-            return document
         if not isinstance(document, dict):
+            if isinstance(document, Config | UnknownConfig):
+                return document
             raise InvalidDocument(f"a {expected.__name__} should be a mapping, and is {document!r:.80}")
         self._forget_if_stale()
+        original = document
         key = expected.kind, document.get(TYPE, expected.default_type) if expected.kind else expected.__name__
         try:
             if key not in self._readers:
                 self._readers[key] = self._reader(*key, expected)
-            cls, structure, known, renames = self._readers[key]
+            cls, structure, known = self._readers[key]
             if not document.keys() <= known:
-                self._refuse_news(document, key, document.keys() - known)
+                document = _without_underscores(document, known)
+                if not document.keys() <= known:
+                    self._refuse_news(document, key, document.keys() - known)
         except PluginError as error:
-            return UnknownConfig(document=copy.deepcopy(document), reason=_with_origin(error, document))
-        if not renames.keys().isdisjoint(document):
-            document = {renames.get(name, name): value for name, value in document.items()}
+            return UnknownConfig(document=copy.deepcopy(original), reason=_with_origin(error, document))
         try:
             return structure(document, cls)
         except InvalidConfig as error:
@@ -143,6 +141,12 @@ class Documents:
             self._writers[cls] = head, make_dict_unstructure_fn(cls, self.converter)
         head, unstructure = self._writers[cls]
         return {**head, **unstructure(config)}
+
+
+def _without_underscores(document: Document, known: set[str]) -> Document:
+    """Return a document as existing DaCapo wrote it, with ``_input_shape`` called ``input_shape``."""
+    plain = {name: name.removeprefix("_") for name in document.keys() - known}
+    return {plain.get(n, n) if plain.get(n) in known else n: value for n, value in document.items()}
 
 
 def _is_config(cls: Any) -> bool:
