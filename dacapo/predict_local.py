@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dacapo.errors import InvalidArray, InvalidRequest, OutsideData, Stopped
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NDArray, NumpyArray
+from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr, open_zarr
 from dacapo.experiments.memory import keep_freed_memory
 from dacapo.experiments.tiling import Tile, Tiling, tiles_covering
 
@@ -35,8 +36,8 @@ TOLERANCE = 0.02
 
 def predict(
     model: Model,
-    raw: Array,
-    prediction: Array | None = None,
+    raw: Array | Any,
+    prediction: Array | Any | None = None,
     output_roi: Roi | None = None,
     *,
     device: str | torch.device | None = None,
@@ -49,8 +50,9 @@ def predict(
 
     ``output_roi`` is in world units, grown to whole voxels of the prediction, and by default all of
     ``raw``; what the network sees beyond the data is 0.  Without ``prediction`` an array in memory
-    is made.  Integer arrays get the range of the prediction, 0..1 behind a sigmoid or softmax and
-    -1..1 otherwise, scaled to that of their type.
+    is made, and for an identifier (``container``, ``dataset``) a new zarr; ``raw`` may be one, too.
+    Integer arrays get the range of the prediction, 0..1 behind a sigmoid or softmax and -1..1
+    otherwise, scaled to that of their type.
 
     ``precision="auto"`` computes in bfloat16 where the device gains by it and a tile from the middle
     of the region shows that the result holds: its root-mean-square error is below 2 % of the spread
@@ -62,8 +64,10 @@ def predict(
     Raises ``InvalidArray``, ``OutsideData``, ``ShapeError`` or ``InvalidRequest`` for what does not fit.
     """
     device = torch.device(device) if device is not None else _device_of(model)
+    if not isinstance(raw, Array):
+        raw = open_zarr(raw.container, raw.dataset)
     tiling = plan(model, raw, output_roi, device, tile_shape)
-    output = _in_memory(model, raw, tiling) if prediction is None else prediction
+    output = prediction if isinstance(prediction, Array) else _new_output(model, raw, tiling, prediction)
     _check_output(model, output, tiling)
     with _lent(model, device):
         network = Network(model, device, _chosen(precision, model, device, raw, tiling))
@@ -219,16 +223,18 @@ def _voxels_that_fit(model: Model, device: torch.device) -> int:
     return int(free // 2 * math.prod(shape) // model.footprint(shape))
 
 
-def _in_memory(model: Model, raw: Array, tiling: Tiling) -> NumpyArray:
-    shape = tiling.region.shape / tiling.output_voxel_size
-    return NumpyArray(
-        np.zeros((model.num_out_channels, *shape), np.float32),
-        voxel_size=tiling.output_voxel_size,
-        offset=tiling.region.offset,
-        axis_names=["c^", *raw.axis_names[-raw.dims :]],
-        units=raw.units,
-        name=f"prediction of {raw.name}",
-    )
+def _new_output(model: Model, raw: Array, tiling: Tiling, where: Any) -> Array:
+    """Make an array of zeros for the prediction, in memory or in a container."""
+    shape = (model.num_out_channels, *(tiling.region.shape / tiling.output_voxel_size))
+    geometry: dict[str, Any] = {
+        "voxel_size": tiling.output_voxel_size,
+        "offset": tiling.region.offset,
+        "axis_names": ["c^", *raw.axis_names[-raw.dims :]],
+        "units": raw.units,
+    }
+    if where is None:
+        return NumpyArray(np.zeros(shape, np.float32), **geometry, name=f"prediction of {raw.name}")
+    return create_zarr(where.container, where.dataset, shape, np.float32, **geometry, overwrite=True)
 
 
 def _check_raw(model: Model, raw: Array) -> None:

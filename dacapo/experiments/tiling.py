@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.errors import OutsideData, ShapeError
+from dacapo.errors import InvalidRequest, OutsideData, ShapeError
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasets.arrays.array import Array
@@ -131,9 +131,12 @@ def tiles_covering(
 
 def _region(raw: Array, output_roi: Roi | None, voxel_size: Coordinate) -> Roi:
     """Return the region to predict, on the grid of the prediction, or raise ``OutsideData``."""
-    shift = Roi(raw.roi.offset * 0, raw.roi.shape)
     if output_roi is None:
-        return shift.snap_to_grid(voxel_size, mode="shrink") + raw.offset
+        return (raw.roi - raw.offset).snap_to_grid(voxel_size, mode="shrink") + raw.offset
+    if output_roi.dims != raw.dims:
+        raise InvalidRequest(
+            f"cannot predict {output_roi}: it has {output_roi.dims} axes and {raw.name} has {raw.dims}"
+        )
     region = (output_roi - raw.offset).snap_to_grid(voxel_size, mode="grow") + raw.offset
     if region.empty or not raw.roi.contains(region):
         raise OutsideData(
@@ -151,24 +154,29 @@ def _even_steps(
 ) -> Coordinate:
     """Return steps of equal length that cover ``extent``, with at most ``limit`` voxels of input each.
 
-    Cuts in two, in three, ... where that makes for the least input seen twice.
+    Cuts in two, in three, ... along the axis where that makes for the least input seen twice.
     """
-    counts = [1] * len(extent)
 
     def step(axis: int, count: int) -> int:
         return int(-(-extent[axis] // (count * unit[axis])) * unit[axis])
 
+    def shorter(axis: int) -> int:
+        """Return the number of steps that are the next shorter ones."""
+        return int(-(-extent[axis] // (step(axis, counts[axis]) - unit[axis])))
+
     def voxels(axis: int, count: int) -> int:
         return int((step(axis, count) + lost[axis]) // voxel_size[axis])
 
-    while math.prod(map(voxels, range(len(counts)), counts)) > limit:
-        axes = [axis for axis, count in enumerate(counts) if step(axis, count) > unit[axis]]
-        if not axes:
+    def price(axis: int) -> tuple[float, int]:
+        now, then = voxels(axis, counts[axis]), voxels(axis, shorter(axis))
+        return round(shorter(axis) * then / (counts[axis] * now), 6), -now
+
+    axes = range(len(extent))
+    counts = [1 for _ in axes]
+    while math.prod(map(voxels, axes, counts)) > limit:
+        divisible = [axis for axis in axes if step(axis, counts[axis]) > unit[axis]]
+        if not divisible:
             break
-
-        def price(axis: int) -> tuple[float, int]:
-            now, then = voxels(axis, counts[axis]), voxels(axis, counts[axis] + 1)
-            return round((counts[axis] + 1) * then / (counts[axis] * now), 6), -now
-
-        counts[min(axes, key=price)] += 1
-    return Coordinate(map(step, range(len(counts)), counts))
+        axis = min(divisible, key=price)
+        counts[axis] = shorter(axis)
+    return Coordinate(map(step, axes, counts))

@@ -173,7 +173,10 @@ def test_weights_load_strictly_into_a_fresh_network(variant):
         ({"num_fmaps": 5}, {"down.0.0.weight": (5, 1, 3, 3), "down.2.0.weight": (20, 10, 3, 3)}),
         ({"fmap_inc_factor": 3}, {"down.1.0.weight": (12, 4, 3, 3), "down.2.2.weight": (36, 36, 3, 3)}),
         ({"fmaps_out": 7}, {"up.1.convolutions.2.weight": (7, 7, 3, 3)}),
-        ({"upsample_factors": [(2, 2)], "fmaps_out": 7, "padding": "same"}, {"up.2.convolutions.0.weight": (7, 4, 3, 3)}),
+        (
+            {"upsample_factors": [(2, 2)], "fmaps_out": 7, "padding": "same"},
+            {"up.2.convolutions.0.weight": (7, 4, 3, 3)},
+        ),
         ({"constant_upsample": False}, {"up.0.upsample.convolution.weight": (16, 8, 2, 2)}),
         ({"constant_upsample": True}, {"up.0.upsample.convolution.weight": (8, 16, 1, 1)}),
         ({"use_attention": True}, {"up.0.gate.of_skip.weight": (4, 8, 1, 1)}),
