@@ -109,7 +109,7 @@ class TrainingStats:
         new = np.asarray(iterations, np.int64)
         values = {name: np.asarray(column, np.float64) for name, column in columns.items()}
         odd = [name for name, column in values.items() if column.shape != new.shape]
-        if new.ndim != 1 or (np.diff(new) <= 0).any() or odd:
+        if new.ndim != 1 or (new[1:] <= new[:-1]).any() or odd:
             reason = f"{odd[0]} has another length" if odd else "the iterations do not increase"
             raise InvalidRequest(
                 f"these training stats cannot be added: {reason}; give one value an iteration, "
@@ -169,14 +169,18 @@ class TrainingStats:
         for name in names:
             if name not in self._columns:
                 self._columns[name] = np.full(len(self._iterations), np.nan)
-        if (needed := self._size + count) <= len(self._iterations):
-            return
-        capacity = max(needed, 2 * len(self._iterations), 64)
-        self._iterations = np.resize(self._iterations, capacity)
-        self._columns = {
-            name: np.concatenate([column, np.full(capacity - len(column), np.nan)])
-            for name, column in self._columns.items()
-        }
+        if (needed := self._size + count) > len(self._iterations):
+            capacity = max(needed, 2 * len(self._iterations), 64)
+            self._iterations = _longer(self._iterations, capacity, self._size)
+            self._columns = {
+                name: _longer(column, capacity, self._size) for name, column in self._columns.items()
+            }
+
+
+def _longer(column: NDArray[Any], capacity: int, size: int) -> NDArray[Any]:
+    longer = np.empty(capacity, column.dtype)
+    longer[:size] = column[:size]
+    return longer
 
 
 class _Rows(Sequence[TrainingIterationStats]):

@@ -51,8 +51,8 @@ def encode_block(block: Block) -> bytes:
     head = {"columns": list(block.columns), "count": len(iterations), "consecutive": consecutive}
     if consecutive:
         head["first"] = int(iterations[0])
-    parts = [] if consecutive else [iterations.tobytes()]
-    parts += [np.ascontiguousarray(column, "<f8").tobytes() for column in block.columns.values()]
+    parts = [] if consecutive else [iterations]
+    parts += [np.ascontiguousarray(column, "<f8") for column in block.columns.values()]
     return _with_head(to_json(head), parts)
 
 
@@ -80,7 +80,7 @@ def encode_scores(record: ScoresRecord) -> bytes:
         "parameters": record.parameters,
         "criteria": record.criteria,
     }
-    return _with_head(to_json(head), [np.ascontiguousarray(record.values, "<f8").tobytes()])
+    return _with_head(to_json(head), [np.ascontiguousarray(record.values, "<f8")])
 
 
 def decode_scores(data: bytes) -> ScoresRecord:
@@ -91,9 +91,9 @@ def decode_scores(data: bytes) -> ScoresRecord:
     return ScoresRecord(values=values, **head)
 
 
-def _with_head(head: str, parts: list[bytes]) -> bytes:
+def _with_head(head: str, parts: list[NDArray[Any]]) -> bytes:
     text = head.encode()
-    return b"".join((_LENGTH.pack(len(text)), text, *parts))
+    return b"".join((_LENGTH.pack(len(text)), text, *(part.data for part in parts)))
 
 
 def _head(data: bytes) -> tuple[dict[str, Any], int]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
 
 _BLOCK, _SCORES, _EPOCH = 1, 2, 3
-_YAML = ".yaml"
+_YAML, _EPOCH_FILE = ".yaml", ".epoch"
 
 
 class FileBackend(StoreBackend):
@@ -94,7 +94,7 @@ class FileBackend(StoreBackend):
         return max(self._epoch_numbers(run), default=None)
 
     def _epoch_numbers(self, run: str) -> list[int]:
-        return sorted(int(name.partition(".")[0]) for name in self._log_names(run, ".epoch"))
+        return sorted(int(name[: -len(_EPOCH_FILE)]) for name in self._log_names(run, _EPOCH_FILE))
 
     def _epoch(self, run: str, number: int) -> Epoch:
         log = self._log(run, number, "epoch")
@@ -148,14 +148,16 @@ class FileBackend(StoreBackend):
 
     def _log(self, run: str, epoch: int, what: str) -> FramedLog:
         path = self.stats / "runs" / run / f"{epoch}.{what}"
-        return self._logs.setdefault(path, FramedLog(path))
+        if path not in self._logs:
+            self._logs[path] = FramedLog(path)
+        return self._logs[path]
 
     def _remove_logs(self, run: str, suffix: str) -> bool:
         """Remove one sort of a run's logs, and with the last of them its epochs too."""
         folder = self.stats / "runs" / run
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
         names = self._log_names(run, suffix)
-        if all(name.endswith((suffix, ".epoch")) for name in visible(folder)):
+        if all(name.endswith((suffix, _EPOCH_FILE)) for name in visible(folder)):
             remove_tree(folder)
         for name in names:
             remove_file(folder / name)
