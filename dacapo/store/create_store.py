@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attrs
 
 from dacapo.errors import InvalidOptions, PluginError
-from dacapo.options import DaCapoConfig, Options
+from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
 from .array_store import ArrayStore, LocalArrayStore
@@ -38,9 +39,14 @@ def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> A
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
-    if options is None:
-        return Options.instance(**changes)
-    return attrs.evolve(options, **changes)
+    chosen = Options.instance(**changes) if options is None else attrs.evolve(options, **changes)
+    # A path has already lost the second slash of a URL, and would become a folder called "s3:".
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(chosen.runs_base_dir), re.IGNORECASE):
+        raise InvalidOptions(
+            f"runs_base_dir = {redacted(str(chosen.runs_base_dir))!r}: should be a folder of a file system; "
+            "mount remote storage, and name the folder it is mounted at"
+        )
+    return chosen
 
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
