@@ -44,6 +44,9 @@ def run_config(volume: Path) -> RunConfig:
             scale_factor=5 * VOXEL_SIZE[0],
             clip_distance=5 * VOXEL_SIZE[0],
             tol_distance=2 * VOXEL_SIZE[0],
+            clipmin=0.3,
+            clipmax=0.7,
+            thresholds=[-0.4, -0.2, 0.0, 0.2, 0.4, 0.6],
         ),
         architecture_config=CNNectomeUNetConfig(
             "small_unet",
@@ -58,11 +61,12 @@ def run_config(volume: Path) -> RunConfig:
             kernel_size_down=[[(3, 3, 3)], [(3, 3, 3)] * 2, [(3, 3, 3)] * 2],
             kernel_size_up=[[(3, 3, 3)], [(3, 3, 3)] * 2],
             padding="same",
+            batch_norm=True,
         ),
         trainer_config=PatchTrainerConfig(
             "patches",
             batch_size=1,
-            learning_rate=3e-3,
+            learning_rate=5e-3,
             warmup_iterations=20,
             # Mitochondria fill a fifteenth of the volume: mostly look where there are some.
             gt_min_reject=0.02,
