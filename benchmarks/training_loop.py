@@ -159,8 +159,8 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
                     "figure": f"{cpu:.3f} x CPU, {wall:.3f} x wall",
                     "target": "<= 1.15 x",
                     "how": f"median of {rounds} interleaved rounds of {steps} steps against a bare torch "
-                    f"loop of the same network on a constant batch ({step:.2f} CPU s a step, fp32, one compute "
-                    "thread); the U-Net of the demo; patches from a compressed zarr",
+                    f"loop of the same network on a constant batch ({step:.2f} CPU s a step, fp32, one "
+                    "compute thread); the U-Net of the demo; patches from a compressed zarr",
                 }
             )
     torch.set_num_threads(threads)
