@@ -1,9 +1,12 @@
-"""Which stores there are, chosen by the options."""
+"""Which stores there are, chosen by the options.
+
+The stores are imported when one is opened: whoever imports DaCapo need not wait for them.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -11,30 +14,39 @@ from dacapo.errors import InvalidOptions, PluginError
 from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
-from .array_store import ArrayStore, LocalArrayStore
-from .backend import StoreBackend
-from .config_store import ConfigStore
-from .stats_store import StatsStore
-from .weights_store import WeightsStore
+if TYPE_CHECKING:
+    from .array_store import ArrayStore
+    from .backend import StoreBackend
+    from .config_store import ConfigStore
+    from .stats_store import StatsStore
+    from .weights_store import WeightsStore
 
 
 def create_config_store(options: DaCapoConfig | None = None, **changes: Any) -> ConfigStore:
     """Open the store of configs that the options name; keyword arguments change single options."""
+    from .config_store import ConfigStore
+
     return ConfigStore(_backend(_options(options, changes)))
 
 
 def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> StatsStore:
     """Open the store of training stats and validation scores."""
+    from .stats_store import StatsStore
+
     return StatsStore(_backend(_options(options, changes)))
 
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints."""
+    from .weights_store import WeightsStore
+
     return WeightsStore(_backend(_options(options, changes)))
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
     """Open the store that says where a run's arrays are."""
+    from .array_store import LocalArrayStore
+
     return LocalArrayStore(_options(options, changes).runs_base_dir)
 
 
