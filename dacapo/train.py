@@ -88,8 +88,11 @@ class _Session:
             return
         snapshots = create_array_store().snapshot_container(run.key) if save_snapshots else None
         run.trainer.build_batch_provider(run.datasplit.train, run.model, run.task, snapshots)
+        # Imported here: it imports torch.
+        from .experiments.threads import room_for_workers
+
         progress = Progress(f"training {run.key}", run.train_until, iteration)
-        with run.trainer as trainer, progress:
+        with room_for_workers(self.device), run.trainer as trainer, progress:
             run.model.train()
             steps = trainer.iterate(run.train_until - iteration, run.model, run.optimizer, self.device)
             for stats in steps:
