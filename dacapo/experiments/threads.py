@@ -17,8 +17,8 @@ def room_for_workers(device: Any) -> Iterator[None]:
     """Leave one core to the threads that make batches while the body trains on the CPU.
 
     The threads of a layer wait for the slowest of them.  If one has to share its core with a
-    worker, all stand still with it: on two busy cores, training with two threads was measured at
-    a third of the rate with one.  Settings of the environment or of ``torch.set_num_threads`` stay.
+    worker, all stand still with it: on two cores that had other work too, two threads trained at a
+    third of the rate of one.  Settings of the environment or of ``torch.set_num_threads`` stay.
     """
     cores, before = len(os.sched_getaffinity(0)), torch.get_num_threads()
     chosen = any(name in os.environ for name in _OWN_SETTINGS) or before < cores
