@@ -45,7 +45,7 @@ from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.store.create_store import create_array_store, create_config_store, create_stats_store
 
 VOXEL_SIZE = Coordinate(500, 46, 46)  # tenths of a nanometre, because voxel sizes are whole numbers
-HALF = Coordinate(1, 2, 2)  # the network works on pixels of 9.2 nm
+COARSER = Coordinate(1, 4, 4)  # the network works on pixels of 18.4 nm: mitochondria are 300 nm wide
 BAR = 0.75
 
 
@@ -63,14 +63,14 @@ def dataset(folder: Path, name: str, first: int, last: int) -> RawGTDatasetConfi
     labels = BinarizeArrayConfig(
         "truth", source_array_config=tiff(folder, "mitochondria"), groupings=[("mito", [1])]
     )
-    half_raw = ResampledArrayConfig("half_image", source_array_config=raw, downsample=HALF)
-    half_labels = ResampledArrayConfig(
-        "half_truth", source_array_config=labels, downsample=HALF, interp_order=False
+    coarse_raw = ResampledArrayConfig("coarse_image", source_array_config=raw, downsample=COARSER)
+    coarse_labels = ResampledArrayConfig(
+        "coarse_truth", source_array_config=labels, downsample=COARSER, interp_order=False
     )
     return RawGTDatasetConfig(
         name,
-        raw_config=CropArrayConfig(f"{name}_image", source_array_config=half_raw, roi=sections),
-        gt_config=CropArrayConfig(f"{name}_truth", source_array_config=half_labels, roi=sections),
+        raw_config=CropArrayConfig(f"{name}_image", source_array_config=coarse_raw, roi=sections),
+        gt_config=CropArrayConfig(f"{name}_truth", source_array_config=coarse_labels, roi=sections),
     )
 
 
@@ -93,22 +93,22 @@ def run_config(folder: Path) -> RunConfig:
         ),
         architecture_config=CNNectomeUNetConfig(
             "unet_2d",
-            input_shape=(1, 256, 256),
-            eval_shape_increase=(0, 256, 256),
+            input_shape=(1, 128, 128),
+            eval_shape_increase=(0, 128, 128),
             fmaps_in=1,
             fmaps_out=16,
             num_fmaps=16,
             fmap_inc_factor=2,
-            downsample_factors=[(1, 2, 2)] * 4,
-            kernel_size_down=kernels * 5,
-            kernel_size_up=kernels * 4,
+            downsample_factors=[(1, 2, 2)] * 3,
+            kernel_size_down=kernels * 4,
+            kernel_size_up=kernels * 3,
             padding="same",
             batch_norm=True,
         ),
         trainer_config=PatchTrainerConfig(
             "patches",
-            batch_size=2,
-            learning_rate=4e-3,
+            batch_size=4,
+            learning_rate=2e-3,
             warmup_iterations=20,
             gt_min_reject=0.01,
             reject_probability=0.75,
@@ -122,7 +122,6 @@ def run_config(folder: Path) -> RunConfig:
                 ),
                 IntensityAugmentConfig(scale=(0.7, 1.3), shift=(-0.15, 0.15)),
             ],
-            precision="bf16",
         ),
         datasplit_config=TrainValidateDataSplitConfig(
             "sections",
@@ -183,7 +182,7 @@ def dice_at_full_resolution(run: Run, folder: Path, iteration: int, parameters: 
     )
     small = ZarrArrayConfig("segmentation", file_name=where.container, dataset=where.dataset)
     large = ResampledArrayConfig(
-        "large", source_array_config=small, upsample=HALF, interp_order=False
+        "large", source_array_config=small, upsample=COARSER, interp_order=False
     ).array()
     labels = BinarizeArrayConfig(
         "truth", source_array_config=tiff(folder, "mitochondria"), groupings=[("mito", [1])]
