@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from memory_dataset import MemoryDataset, TinyModel, balls, noise, tiny_task
 
 from dacapo.config import field
 from dacapo.errors import DataError, InvalidArray, InvalidRequest
@@ -27,6 +26,7 @@ from dacapo.experiments.trainers import (
     SimpleAugmentConfig,
 )
 from dacapo.experiments.trainers.batches import Batch, BatchMaker, Prefetcher
+from memory_dataset import MemoryDataset, TinyModel, balls, noise, tiny_task
 
 SHAPE = (30, 30, 30)
 AUGMENTS = [

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from memory_dataset import MeanSquares, MemoryDataset, TinyModel, balls, noise, tiny_task
 
 from dacapo.config import build
 from dacapo.errors import InvalidLabels, InvalidRequest, OutsideData, TrainingDiverged
@@ -27,6 +26,7 @@ from dacapo.experiments.trainers import (
     precision,
 )
 from dacapo.experiments.trainers.patch_trainer import PatchTrainer
+from memory_dataset import MeanSquares, MemoryDataset, TinyModel, balls, noise, tiny_task
 
 SHAPE = (24, 24, 24)
 AUGMENTS = [
