@@ -70,9 +70,9 @@ class Config:
         cls.builds = builds or cls.builds
 
     def __attrs_post_init__(self) -> None:
-        for name, exact, check in _checks(type(self)):
+        for name, passing, check in _checks(type(self)):
             value = getattr(self, name)
-            if type(value) is exact:
+            if type(value) in passing:
                 continue
             try:
                 checked = check(value)
@@ -147,20 +147,26 @@ def unknown_parts(config: Any) -> list[UnknownConfig]:
     return []
 
 
-_CHECKS: dict[type, list[tuple[str, Any, _Check]]] = {}
+_Checks = list[tuple[str, tuple[type, ...], _Check]]
+_CHECKS: dict[type, _Checks] = {}
 
 
-def _checks(cls: type) -> list[tuple[str, Any, _Check]]:
-    """Return, for each field with a type to hold, that type if it needs no look, and what checks it."""
+def _checks(cls: type) -> _Checks:
+    """Return, for each field with a type to hold, the types that need no look, and what checks others."""
     if cls not in _CHECKS:
         hints = typing.get_type_hints(cls)
-        found = [
-            (f.name, hints[f.name], checker(hints[f.name])) for f in attrs.fields(cls) if f.name in hints
-        ]
-        _CHECKS[cls] = [
-            (name, hint if hint in _SCALARS else None, check) for name, hint, check in found if check
-        ]
+        found = [(f.name, hints[f.name]) for f in attrs.fields(cls) if f.name in hints]
+        _CHECKS[cls] = [(name, _passing(hint), check) for name, hint in found if (check := checker(hint))]
     return _CHECKS[cls]
+
+
+def _passing(hint: Any) -> tuple[type, ...]:
+    """Return the types of values that fit a hint as they are."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return tuple(member for part in typing.get_args(hint) for member in _passing(part))
+    if hint is Path:
+        return (type(Path()),)
+    return (hint,) if hint in _SCALARS or hint is types.NoneType else ()
 
 
 def checker(hint: Any) -> _Check | None:
