@@ -26,6 +26,7 @@ from dacapo.experiments.trainers.configs import (
 
 NAME, CHANNEL, HELD_OUT = "demo", "mito", "held out"
 SEED = 3
+ITERATIONS = 360
 VOXEL_SIZE = Coordinate(16, 16, 16)  # nanometres
 SHAPE = Coordinate(96, 192, 320)  # voxels
 TRAINING = Roi((0, 0, 0), (96, 192, 192))
@@ -46,7 +47,7 @@ def run_config(volume: Path) -> RunConfig:
             tol_distance=2 * VOXEL_SIZE[0],
             clipmin=0.3,
             clipmax=0.7,
-            thresholds=[-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6],
+            thresholds=[-0.4, -0.2, 0.0, 0.1, 0.2, 0.4, 0.6],
         ),
         architecture_config=CNNectomeUNetConfig(
             "small_unet",
@@ -68,6 +69,7 @@ def run_config(volume: Path) -> RunConfig:
             batch_size=2,
             learning_rate=5e-3,
             warmup_iterations=5,
+            decay_until=ITERATIONS,
             # Mitochondria fill a fifteenth of the volume: mostly look where there are some.
             gt_min_reject=0.02,
             reject_probability=0.6,
@@ -87,8 +89,8 @@ def run_config(volume: Path) -> RunConfig:
             train_configs=[_dataset("train", volume, TRAINING)],
             validate_configs=[_dataset(HELD_OUT, volume, VALIDATION)],
         ),
-        num_iterations=400,
-        validation_interval=40,
+        num_iterations=ITERATIONS,
+        validation_interval=60,
     )
 
 

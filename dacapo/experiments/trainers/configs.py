@@ -72,6 +72,11 @@ class PatchTrainerConfig(TrainerConfig):
     warmup_iterations: int = field(
         "Over how many iterations the learning rate rises from 1 % of its value.", default=1000
     )
+    decay_until: int | None = field(
+        "Let the learning rate fall to 1 % of its value along a half cosine, from the end of the warm-up to "
+        "this iteration; None keeps it.",
+        default=None,
+    )
     weight_decay: float = field("How strongly weights are drawn to 0, apart from the gradient.", default=0.0)
     max_gradient_norm: float | None = field(
         "Longer gradients are shortened to this; None leaves them as they are.", default=None
@@ -91,6 +96,8 @@ class PatchTrainerConfig(TrainerConfig):
         for name in ("warmup_iterations", "num_workers", "prefetch", "seed", "weight_decay"):
             if getattr(self, name) < 0:
                 self.refuse(name, "should be 0 or more")
+        if self.decay_until is not None and self.decay_until <= self.warmup_iterations:
+            self.refuse("decay_until", f"should lie beyond warmup_iterations ({self.warmup_iterations})")
         if not 0 <= self.reject_probability <= 1:
             self.refuse("reject_probability", "should be between 0 and 1")
         if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-START_OF_WARMUP = 0.01
+LOWEST_RATE = 0.01
 SKIPPED_IN_A_ROW = 10
 
 
@@ -63,11 +63,16 @@ class PatchTrainer(Trainer):
         )
 
     def create_scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
-        """Return the linear warm-up, at the place where this trainer is."""
-        length = self.config.warmup_iterations
+        """Return the linear warm-up and the decay after it, at the place where this trainer is."""
+        warm, end = self.config.warmup_iterations, self.config.decay_until
 
         def factor(step: int) -> float:
-            return 1.0 if step >= length else START_OF_WARMUP + (1 - START_OF_WARMUP) * step / length
+            if step < warm:
+                return LOWEST_RATE + (1 - LOWEST_RATE) * step / warm
+            if end is None:
+                return 1.0
+            fallen = min((step - warm) / (end - warm), 1.0)
+            return LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * fallen)) / 2
 
         for group in optimizer.param_groups:
             group["initial_lr"] = self.learning_rate

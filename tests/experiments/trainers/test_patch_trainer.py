@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dacapo.config import build
-from dacapo.errors import InvalidLabels, InvalidRequest, OutsideData, TrainingDiverged
+from dacapo.errors import InvalidConfig, InvalidLabels, InvalidRequest, OutsideData, TrainingDiverged
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
 from dacapo.experiments.tasks import DistanceTaskConfig
@@ -109,6 +109,17 @@ def test_an_iteration_set_from_outside_is_where_warm_up_goes_on() -> None:
     made, model = trainer(warmup_iterations=10), network()
     made.iteration = 5
     assert made.create_scheduler(made.create_optimizer(model)).get_last_lr() == pytest.approx([0.02 * 0.505])
+
+
+def test_the_learning_rate_falls_along_a_half_cosine_where_that_is_asked_for() -> None:
+    rates = []
+    for iteration in (10, 20, 30, 40):
+        made, model = trainer(warmup_iterations=10, decay_until=30), network()
+        made.iteration = iteration
+        rates.append(made.create_scheduler(made.create_optimizer(model)).get_last_lr()[0] / 0.02)
+    assert rates == pytest.approx([1, 0.505, 0.01, 0.01])
+    with pytest.raises(InvalidConfig, match=r"should lie beyond warmup_iterations \(10\)"):
+        trainer(warmup_iterations=10, decay_until=10)
 
 
 class Poisoned(MeanSquares):
