@@ -41,11 +41,11 @@ def test_training_and_validation_see_their_own_sections_only(folder):
     datasplit = build(vnc.run_config(folder).datasplit_config)
     for (dataset,), first, count in ((datasplit.train, 0, 12), (datasplit.validate, 12, 4)):
         assert dataset.raw.roi == dataset.gt.roi
-        assert dataset.raw.voxel_size == dataset.gt.voxel_size == Coordinate(500, 92, 92)
-        assert dataset.gt.spatial_shape == (count, 512, 512)
-        inside = dataset.raw.data[:, 75, 150]
+        assert dataset.raw.voxel_size == dataset.gt.voxel_size == Coordinate(500, 184, 184)
+        assert dataset.gt.spatial_shape == (count, 256, 256)
+        inside = dataset.raw.data[:, 37, 75]
         np.testing.assert_allclose(inside, (np.arange(first, first + count) + 100) / 255, rtol=1e-5)
-        assert dataset.gt.data.sum() == count * 100 * 100
+        assert dataset.gt.data.sum() == count * 50 * 50
     assert not datasplit.train[0].raw.roi.intersects(datasplit.validate[0].raw.roi)
 
 
@@ -56,7 +56,7 @@ def test_time_is_up_when_it_is_up(folder, tmp_path, monkeypatch):
     def short(folder):
         config = full(folder)
         architecture = config.architecture_config.replace(
-            input_shape=(1, 32, 32), eval_shape_increase=(0, 480, 480), num_fmaps=2, fmaps_out=2,
+            input_shape=(1, 32, 32), eval_shape_increase=(0, 224, 224), num_fmaps=2, fmaps_out=2,
             downsample_factors=[(1, 4, 4)], kernel_size_down=[[(1, 3, 3)]] * 2, kernel_size_up=[[(1, 3, 3)]],
         )  # fmt: skip
         return config.replace(architecture_config=architecture, validation_interval=2)
