@@ -2,7 +2,7 @@
 
 Commands come from the ``dacapo.commands`` entry points of all installed packages.  Results
 go to standard output, everything else to standard error.  Exit codes: 0 done, 1 failed,
-2 wrong usage, 3 not found, 4 name taken, 75 stopped at a checkpoint, 130 interrupted.
+2 wrong usage, 3 not found, 4 name taken, 5 store out of reach, 75 stopped at a checkpoint, 130 interrupted.
 """
 
 from __future__ import annotations
