@@ -26,8 +26,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "runs"))
-    for name in ("DACAPO_OPTIONS_FILE", "DACAPO_TYPE", "DACAPO_MONGO_DB_HOST", "DACAPO_MONGO_DB_NAME",
-                 "DACAPO_WEIGHTS"):
+    for name in (
+        "DACAPO_OPTIONS_FILE",
+        "DACAPO_TYPE",
+        "DACAPO_MONGO_DB_HOST",
+        "DACAPO_MONGO_DB_NAME",
+        "DACAPO_WEIGHTS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return home
 

@@ -50,7 +50,8 @@ class Mongod:
     def start(self) -> Mongod:
         """Start the server and wait until it takes writes."""
         command = [binary(), "--dbpath", str(self.folder), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
-        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1"]
+        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+        command += ["--setParameter", "enableTestCommands=1"]
         command += ["--replSet", self.replica_set] if self.replica_set else []
         with (self.folder / "mongod.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *self.extra], stdout=log, stderr=log)

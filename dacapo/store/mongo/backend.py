@@ -201,7 +201,7 @@ class MongoBackend(StoreBackend):
         return next(self._log(collection, key, fields).sort("_id", DESCENDING).limit(1), None)
 
     def _runs(self, collection: str, prefix: str) -> list[str]:
-        stages = [{"$match": {"_id": beginning(prefix)}}, {"$group": {"_id": "$run"}}]
+        stages: list[Entry] = [{"$match": {"_id": beginning(prefix)}}, {"$group": {"_id": "$run"}}]
         with self._connection.explained(f"listing the runs of {collection}"):
             return sorted(entry["_id"] for entry in self._connection.collection(collection).aggregate(stages))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -114,9 +115,7 @@ class Blobs:
         for name, field in (("files", "_id"), ("chunks", "files_id")):
             there = self.connection.collection(f"{GRID}.{name}")
             condition = {field: {"$in": files}}
-            self.connection.write(
-                f"removing uploads of {key}", lambda t=there, c=condition: t.delete_many(c)
-            )
+            self.connection.write(f"removing uploads of {key}", partial(there.delete_many, condition))
 
 
 def _pieces(chunks: Iterable[Any]) -> Iterator[bytes]:

@@ -1,4 +1,9 @@
-"""The way to a MongoDB server: one client per process and URI, what every write waits for, errors in our words."""
+"""The way to a MongoDB server: one client per process and URI, what writes wait for, errors in our words.
+
+Every write is acknowledged by a majority of the servers, each from its journal, whatever the
+URI says: without that a server that is killed loses what it had acknowledged.  Nothing waits
+without end.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ _inherited: list[Client] = []  # of the process that this one was forked from: n
 class _PlainInteger(TypeDecoder):
     """Whole numbers of 64 bits come back as the type that they went in with."""
 
-    bson_type = Int64  # type: ignore[assignment]
+    bson_type = Int64
 
     def transform_bson(self, value: Any) -> int:
         return int(value)

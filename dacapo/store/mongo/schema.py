@@ -1,14 +1,19 @@
-"""What a database has to hold before it is used: collections with validators, indexes, and its format."""
+"""What a database has to hold before it is used: collections with validators, indexes, and its format.
+
+Nothing depends on indexes for being right: what has to be unique is so by its ``_id``.
+Validators keep other programs, and other versions, from storing what nobody could read.
+"""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from pymongo import ASCENDING, errors
 
-import dacapo
 from dacapo.errors import NewerFormat, StoreError
+from dacapo.provenance import version
 
 from .connection import EXISTS, UNAUTHORIZED, Connection
 
@@ -28,7 +33,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
     STATS: _LOG
     | {"first": _NUMBER, "last": _NUMBER, "count": _NUMBER}
     | {"metrics": {"bsonType": "array"}, "columns": {"bsonType": "array", "items": _BYTES}},
-    SCORES: _LOG | {"iteration": _NUMBER, "dataset": _TEXT, "labels": {"bsonType": "object"}, "values": _BYTES},
+    SCORES: _LOG
+    | {"iteration": _NUMBER, "dataset": _TEXT, "labels": {"bsonType": "object"}, "values": _BYTES},
     BLOBS: {"_id": _TEXT, "run": _TEXT, "name": _TEXT, "size": _NUMBER, "file": {"bsonType": "objectId"}},
 }
 _DOCUMENT = {"_id": _TEXT, "token": _TEXT}
@@ -64,13 +70,13 @@ def prepare(connection: Connection) -> list[str]:
     made = []
     for name, properties in fields.items():
         schema = {"$jsonSchema": {"required": list(properties), "properties": properties}}
-        connection.write(f"preparing {name}", lambda n=name, s=schema: _validate(connection, n, s))
+        connection.write(f"preparing {name}", partial(_validate, connection, name, schema))
         made.append(f"{name}, validated")
     for name, keys, unique in _INDEXES:
-        there = connection.collection(name)
-        connection.write(f"indexing {name}", lambda t=there, k=keys, u=unique: t.create_index(k, unique=u))
+        index = partial(connection.collection(name).create_index, keys, unique=unique)
+        connection.write(f"indexing {name}", index)
         made.append(f"{name}, indexed by {' and '.join(key for key, _ in keys)}")
-    meta = {"format": FORMAT, "written_by": f"dacapo {dacapo.__version__}"}
+    meta = {"format": FORMAT, "written_by": f"dacapo {version('dacapo')}"}
     connection.write(
         "marking the store as prepared",
         lambda: connection.collection(META).update_one({"_id": "schema"}, {"$set": meta}, upsert=True),
@@ -97,14 +103,14 @@ def describe(connection: Connection) -> str:
     """Say what sort of server it is, and what that means."""
     with connection.explained("opening the store"):
         hello = connection.client.admin.command("hello")
-        version = connection.client.admin.command("buildInfo")["version"]
+        build = connection.client.admin.command("buildInfo")["version"]
     if hello.get("msg") == "isdbgrid":
         sort = "a sharded cluster"
     elif name := hello.get("setName"):
         sort = f"the replica set {name} of {len(hello['hosts'])}: with transactions and change streams"
     else:
         sort = "a server standing alone: without transactions, change streams and a second copy"
-    return f"{connection.place}: MongoDB {version}, {sort}"
+    return f"{connection.place}: MongoDB {build}, {sort}"
 
 
 def _validate(connection: Connection, name: str, schema: dict[str, Any]) -> None:
