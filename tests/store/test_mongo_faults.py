@@ -19,6 +19,7 @@ from mongod import Mongod
 from proxy import Proxy
 
 PASSWORD = "hunter2"
+ROUNDS = 1
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
     """Each kind of write is applied, its answer cut off, and asked for again."""
     backend = MongoBackend(proxy.uri, mongo_place.name)
     backend.add_epoch("run", Epoch(0, 0))
-    for number in range(3):
+    for number in range(ROUNDS):
         commands: list[tuple[bytes, Any, Any]] = [
             (b"insert", lambda n=number: backend.put("tasks", f"{n}", {"n": n}), True),
             (b"update", lambda n=number: backend.put("tasks", f"{n}", {"n": -n}, replace=True), True),
@@ -55,10 +56,10 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
             proxy.cut_after, proxy.cuts = request, 1
             assert command() is answer
             assert proxy.cuts == 0
-    assert len(backend.blocks("run", 0)) == 3
-    assert [record.iteration for record in backend.scores("run", 0)] == [0, 1, 2]
-    assert backend.epochs("run") == [Epoch(0, 0), Epoch(1, 0), Epoch(2, 1), Epoch(3, 2)]
-    assert backend.blobs("run") == ["0", "1", "2"]
+    assert len(backend.blocks("run", 0)) == ROUNDS
+    assert [record.iteration for record in backend.scores("run", 0)] == list(range(ROUNDS))
+    assert backend.epochs("run") == [Epoch(0, 0), *(Epoch(n + 1, n) for n in range(ROUNDS))]
+    assert backend.blobs("run") == [f"{n}" for n in range(ROUNDS)]
     assert backend.keys("tasks") == []
 
 
@@ -71,8 +72,8 @@ def test_another_ones_document_is_not_taken_for_ours(mongo_place: MongoPlace, pr
 
 
 def test_a_connection_that_breaks_every_time_is_an_error(mongo_place: MongoPlace, proxy: Proxy):
-    backend = MongoBackend(proxy.uri, mongo_place.name)
-    proxy.cut_after, proxy.cuts = b"insert", 10
+    backend = MongoBackend(f"{proxy.uri}&timeoutMS=2000", mongo_place.name)
+    proxy.cut_after, proxy.cuts = b"insert", 1000
     with pytest.raises(StoreUnreachable, match="storing a in the MongoDB database .* failed: no answer"):
         backend.put("tasks", "a", {"x": 1})
     proxy.cuts = 0
@@ -98,11 +99,8 @@ def test_a_server_that_is_not_there_is_named(dacapo_command: Any):
     with pytest.raises(StoreUnreachable, match="the MongoDB database lab on 127.0.0.1:1 failed") as caught:
         MongoBackend(uri, "lab")
     assert PASSWORD not in str(caught.value) and "ann" not in str(caught.value)
-    called = dacapo_command(
-        "run",
-        "list",
-        env={"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_HOST": uri, "DACAPO_MONGO_DB_NAME": "lab"},
-    )
+    env = {"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_HOST": uri, "DACAPO_MONGO_DB_NAME": "lab"}
+    called = dacapo_command("run", "list", env=env)
     assert called.exit_code == 5
     assert "Check that the server runs" in called.stderr and PASSWORD not in called.output
 
@@ -151,7 +149,8 @@ def test_accounts_do_what_they_may(guarded: Mongod, caplog: pytest.LogCaptureFix
     assert "let somebody who may run  dacapo store init" in caplog.text
     trainer = MongoBackend(uri_of(guarded, "trainer"), "lab")
     assert trainer.put("tasks", "a", {"x": 1})
-    trainer.put_blob("run", "a", [b"x"])
+    with pytest.raises(StoreError, match="let somebody who may run  dacapo store init"):
+        trainer.put_blob("run", "a", [b"x"])
     with pytest.raises(StoreError, match="preparing dacapo.epochs .* this account may not do that"):
         trainer.prepare()
     env = {"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_NAME": "lab"}
@@ -159,6 +158,7 @@ def test_accounts_do_what_they_may(guarded: Mongod, caplog: pytest.LogCaptureFix
     called = dacapo_command("store", "init", env=env)
     assert called.exit_code == 0, called.output
     assert "dacapo.stats, validated" in called.stdout
+    trainer.put_blob("run", "a", [b"x"])
     viewer = MongoBackend(uri_of(guarded, "viewer"), "lab")
     assert (viewer.get("tasks", "a"), viewer.get_blob("run", "a")) == ({"x": 1}, b"x")
     with pytest.raises(StoreError, match="storing b .* this account may not do that"):

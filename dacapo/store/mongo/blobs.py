@@ -50,7 +50,7 @@ class Blobs:
             file, pointer = pointer["file"], self._find(key)
             if pointer and pointer["file"] == file:
                 raise CorruptData(
-                    f"{key} in {self.connection.place} is not all there: chunks of its upload {file} are missing"
+                    f"{key} in {self.connection.place} is damaged: chunks of its upload {file} are missing"
                 )
         return None
 

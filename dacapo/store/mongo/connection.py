@@ -132,13 +132,16 @@ class Connection:
         timed_out = getattr(error, "timeout", False)
         reason = redacted(str(error).split(", Timeout:")[0].split(", full error:")[0])
         if code == UNAUTHORIZED:
-            return StoreError(f"{what}: this account may not do that ({reason}); ask for a role that may")
+            return StoreError(
+                f"{what}: this account may not do that ({reason}); ask for a role that may, "
+                "and if the database is new let somebody who may run  dacapo store init"
+            )
         if code == WRONG_LOGIN:
             return StoreError(
                 f"{what}: the server does not accept the user or password in mongo_db_host; check both, "
                 "and that authSource names the database the user belongs to"
             )
-        if isinstance(error, errors.DocumentTooLarge) or code == TOO_LARGE:
+        if isinstance(error, errors.DocumentTooLarge) or code == TOO_LARGE or "too large" in reason:
             return StoreError(
                 f"{what}: MongoDB keeps at most 16 MB in one document, and this one is larger; "
                 "keep large data in files and name them in the config"

@@ -10,6 +10,7 @@ import logging
 from functools import partial
 from typing import Any
 
+import pymongo
 from pymongo import ASCENDING, errors
 
 from dacapo.errors import NewerFormat, StoreError
@@ -101,7 +102,9 @@ def prepare_if_allowed(connection: Connection) -> None:
 
 def describe(connection: Connection) -> str:
     """Say what sort of server it is, and what that means."""
-    with connection.explained("opening the store"):
+    # A server that is not there should not cost the time that a slow answer may take.
+    patience = pymongo.timeout(connection.client.options.server_selection_timeout)
+    with connection.explained("opening the store"), patience:
         hello = connection.client.admin.command("hello")
         build = connection.client.admin.command("buildInfo")["version"]
     if hello.get("msg") == "isdbgrid":
