@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -64,16 +65,15 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def in_turns(rounds: int, driver: Callable[[int], Any], store: Callable[[int], Any]) -> np.ndarray:
-    """Return the seconds of each round, of the driver and of the store."""
-    found = []
+def in_turns(
+    rounds: int, driver: Callable[[int], Any], store: Callable[[int], Any], ahead: bool = True
+) -> np.ndarray:
+    """Return the seconds of each round, of the driver and of the store; ``ahead`` puts the driver first."""
+    taken = np.empty((2, rounds))
     for number in range(rounds):
-        pair = [("driver", driver), ("store", store)]
-        taken = {
-            name: seconds(lambda act=act: act(number)) for name, act in (pair if number % 2 else pair[::-1])
-        }
-        found.append((taken["driver"], taken["store"]))
-    return np.array(found).T
+        for which in (0, 1) if ahead == (number % 2 == 0) else (1, 0):
+            taken[which, number] = seconds(partial((driver, store)[which], number))
+    return taken
 
 
 class Bench:
@@ -101,11 +101,7 @@ class Bench:
         for first in range(begin, begin + iterations, batch):
             columns = {"loss": rng.random(batch), "time": rng.random(batch)}
             self.stats.append(np.arange(first, first + batch), columns)
-            number = first // batch
-            pair = {"driver": driver, "store": store}
-            order = list(pair) if number % 2 else list(pair)[::-1]
-            one = {name: seconds(lambda name=name: pair[name](number)) for name in order}
-            taken.append((one["driver"], one["store"]))
+            taken.append(in_turns(1, driver, store, ahead=first // batch % 2 == 0)[:, 0])
         return np.array(taken).T
 
     def fill(self, until: int) -> None:
@@ -160,9 +156,9 @@ def stats_rows(bench: Bench, quick: bool) -> list[dict[str, Any]]:
 def run_config(name: str) -> RunConfig:
     """Return a run config of usual size."""
     return RunConfig(
-        DistanceTaskConfig("mito", channels=["mito", "er"], clip_distance=50, tol_distance=10, scale_factor=100),
-        CNNectomeUNetConfig("unet", input_shape=(216,) * 3, fmaps_out=24, num_fmaps=12, fmap_inc_factor=6,
-                            downsample_factors=[(2, 2, 2)] * 3),
+        DistanceTaskConfig("mito", channels=["mito", "er"], clip_distance=50, tol_distance=10),
+        CNNectomeUNetConfig("unet", input_shape=(220,) * 3, fmaps_in=1, fmaps_out=24, num_fmaps=12,
+                            fmap_inc_factor=6, downsample_factors=[(2, 2, 2)] * 3),
         PatchTrainerConfig("trainer", batch_size=2, learning_rate=1e-4),
         DummyDataSplitConfig("split"),
         name, 0, 100_000,
