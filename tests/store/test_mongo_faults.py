@@ -12,8 +12,10 @@ import pymongo
 import pytest
 
 from dacapo.errors import StoreError, StoreUnreachable
+from dacapo.experiments.training_stats import TrainingStats
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.mongo import MongoBackend, connection
+from dacapo.store.stats_store import StatsStore
 from mongo_places import MongoPlace
 from mongod import Mongod
 from proxy import Proxy
@@ -78,6 +80,21 @@ def test_a_connection_that_breaks_every_time_is_an_error(mongo_place: MongoPlace
         backend.put("tasks", "a", {"x": 1})
     proxy.cuts = 0
     assert backend.keys("tasks") == ["a"]
+
+
+def test_training_goes_on_after_an_append_of_unknown_outcome(mongo_place: MongoPlace, proxy: Proxy):
+    store, stats = StatsStore(MongoBackend(f"{proxy.uri}&timeoutMS=1000", mongo_place.name)), TrainingStats()
+    for begin, cuts in ((0, 0), (10, 1000), (20, 0)):
+        stats.append(np.arange(begin, begin + 10), {"loss": np.full(10, begin), "time": np.ones(10)})
+        proxy.cut_after, proxy.cuts = b"insert", cuts
+        if cuts:
+            with pytest.raises(StoreUnreachable):
+                store.store_training_stats("run", stats)
+        else:
+            store.store_training_stats("run", stats)
+    backend = MongoBackend(mongo_place.uri, mongo_place.name)
+    assert StatsStore(backend).retrieve_training_stats("run") == stats
+    assert [len(block.iterations) for block in backend.blocks("run", 0)] == [10, 10, 10]
 
 
 def test_a_black_hole_ends_in_time(mongo_place: MongoPlace, proxy: Proxy):
