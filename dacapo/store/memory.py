@@ -83,6 +83,7 @@ class MemoryBackend(StoreBackend):
             return self._content.epochs.setdefault(run, {}).setdefault(epoch.number, epoch) is epoch
 
     def append_block(self, run: str, epoch: int, block: Block) -> None:
+        """Append, or find that the last one is given again."""
         data = encode_block(block)
         with self._content.lock:
             log = self._content.blocks.setdefault(run, {}).setdefault(epoch, [])
@@ -156,6 +157,7 @@ class MemoryBackend(StoreBackend):
 
 
 def _beginning(prefix: str, names: Iterable[str]) -> list[str]:
+    """Return the names that begin with a text, sorted."""
     return sorted(name for name in names if name.startswith(prefix))
 
 

@@ -39,6 +39,7 @@ def _copied(value: Any, levels: int) -> Any:
 
 
 def _text(value: Any) -> str:
+    """Return a text that can be encoded; dictionaries have only such keys."""
     if type(value) is not str:
         raise ValueError(f"it has the key {value!r:.80}, of type {type(value).__name__}")
     value.encode()

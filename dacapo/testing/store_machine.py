@@ -3,6 +3,10 @@
     class TestMyBackend(comparison(open_model, open_mine).TestCase):
         settings = settings(max_examples=20, stateful_step_count=30)
 
+The first, the model, is as a rule the memory backend.  Answers are compared with the type of
+every value, the order of keys, NaN and the sign of zero; errors by their class.  Each example
+is played in a new place, and either side may be opened again at any moment.
+
 Needs ``hypothesis``.
 """
 
@@ -60,32 +64,38 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(which=st.sampled_from([0, 1]))
     def open_again(self, which: int) -> None:
+        """Open the same place again, as another process would."""
         self.backends[which] = self.open[which]()
 
     # documents
 
     @rule(collection=COLLECTIONS, key=NAMES, document=DOCUMENTS, replace=st.booleans())
     def put(self, collection: str, key: str, document: dict[str, Any], replace: bool) -> None:
+        """Store a document; whatever came of it, both have the same afterwards."""
         self.both(lambda backend: backend.put(collection, key, document, replace=replace))
         self.both(lambda backend: backend.get(collection, key))
 
     @rule(collection=COLLECTIONS, key=NAMES)
     def remove(self, collection: str, key: str) -> None:
+        """Remove a document, or find that there is none."""
         self.both(lambda backend: backend.remove(collection, key))
         self.both(lambda backend: backend.get(collection, key))
 
     @rule(collection=COLLECTIONS, prefix=PREFIXES)
     def list_keys(self, collection: str, prefix: str) -> None:
+        """List keys by how they begin."""
         self.both(lambda backend: backend.keys(collection, prefix))
 
     # logs
 
     @rule(run=RUNS, number=st.integers(0, 11), start=st.integers(0, 50))
     def add_epoch(self, run: str, number: int, start: int) -> None:
+        """Begin an epoch, out of order too, or find it taken."""
         self.both(lambda backend: backend.add_epoch(run, Epoch(number, start)))
         self.known.setdefault(run, set()).add(number)
 
     def _an_epoch(self, data: st.DataObject) -> tuple[str, int]:
+        """Return a run and one of its epochs."""
         run = data.draw(st.sampled_from(sorted(self.known)))
         return run, data.draw(st.sampled_from(sorted(self.known[run])))
 
@@ -107,6 +117,7 @@ class Comparison(RuleBasedStateMachine):
         value: float,
         times: int,
     ) -> None:
+        """Append a block, often the one to come, and sometimes twice."""
         run, epoch = self._an_epoch(data)
         due = self.backends[0].tail(run, epoch).sequence
         columns = {name: np.full(len(iterations), value) for name in metrics}
@@ -125,6 +136,7 @@ class Comparison(RuleBasedStateMachine):
     def append_scores(
         self, data: st.DataObject, iteration: int, dataset: str, labels: list[dict[str, Any]], value: float
     ) -> None:
+        """Append scores with labels of any sort."""
         run, epoch = self._an_epoch(data)
         values = np.full((len(labels), 2), value)
         record = ScoresRecord(iteration, dataset, labels, [{"name": "a"}, {"name": "b"}], values)
@@ -133,6 +145,7 @@ class Comparison(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def read_log(self, data: st.DataObject) -> None:
+        """Read all that one epoch holds."""
         run, epoch = self._an_epoch(data)
         self.both(lambda backend: backend.epochs(run))
         self.both(lambda backend: backend.newest_epoch(run))
@@ -142,34 +155,41 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(run=RUNS, stats=st.booleans())
     def remove_log(self, run: str, stats: bool) -> None:
+        """Remove stats or scores; with the last of them go the epochs."""
         self.both(lambda backend: backend.remove_stats(run) if stats else backend.remove_scores(run))
         if not self.backends[0].epochs(run):
             self.known.pop(run, None)
 
     @rule(prefix=PREFIXES)
     def list_logged_runs(self, prefix: str) -> None:
+        """List the runs that have epochs."""
         self.both(lambda backend: backend.logged_runs(prefix))
 
     # blobs
 
     @rule(run=RUNS, name=BLOBS, chunks=st.lists(st.binary(max_size=50), max_size=3))
     def put_blob(self, run: str, name: str, chunks: list[bytes]) -> None:
+        """Publish a blob in pieces, in place of the one that may be there."""
         self.both(lambda backend: backend.put_blob(run, name, chunks))
 
     @rule(run=RUNS, name=BLOBS, mapped=st.booleans())
     def get_blob(self, run: str, name: str, mapped: bool) -> None:
+        """Read a blob, or find that there is none."""
         self.both(lambda backend: backend.get_blob(run, name, mapped=mapped))
 
     @rule(run=RUNS, prefix=BLOB_PREFIXES)
     def list_blobs(self, run: str, prefix: str) -> None:
+        """List blobs by how their names begin."""
         self.both(lambda backend: backend.blobs(run, prefix))
 
     @rule(run=RUNS, prefix=BLOB_PREFIXES)
     def remove_blobs(self, run: str, prefix: str) -> None:
+        """Remove blobs by how their names begin."""
         self.both(lambda backend: backend.remove_blobs(run, prefix))
 
     @rule(prefix=PREFIXES)
     def list_blob_runs(self, prefix: str) -> None:
+        """List the runs that have blobs; one without may be listed too."""
         self.both(lambda backend: [run for run in backend.blob_runs(prefix) if backend.blobs(run)])
 
 
@@ -187,6 +207,7 @@ def _answer(command: Callable[[StoreBackend], Any], backend: StoreBackend) -> An
 
 
 def _comparable(answer: Any) -> Any:
+    """Return an answer as plain data, columns as their bytes."""
     if isinstance(answer, list):
         return [_comparable(item) for item in answer]
     if isinstance(answer, Tail):

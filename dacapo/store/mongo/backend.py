@@ -41,7 +41,12 @@ class MongoBackend(StoreBackend):
     """Keeps everything in one database of a server or replica set.
 
     The first opening in a process says what was found, and prepares a new database if the
-    account may.  Raises ``StoreUnreachable`` if there is no answer in time.
+    account may.  Raises ``StoreUnreachable`` if there is no answer in time, ``InvalidOptions``
+    for what is no URI or no name of a database, ``NewerFormat`` if a newer DaCapo made it, and
+    ``StoreError`` if the server does not let this account do what is asked.
+
+    It holds no connection, so it may be pickled, and used in forked and spawned processes: each
+    makes a client of its own when it first needs one.
     """
 
     usual_weights = "files"
@@ -100,6 +105,7 @@ class MongoBackend(StoreBackend):
             return [entry["_id"] for entry in found]
 
     def remove(self, collection: str, key: str) -> bool:
+        """Remove the document that is found, and not one that replaces it in this moment."""
         there, doing = self._documents(collection), f"removing {key} of the {collection}"
         while True:
             with self._connection.explained(doing):
@@ -135,6 +141,10 @@ class MongoBackend(StoreBackend):
         return self._connection.create(schema.EPOCHS, records.write_epoch(run, epoch))
 
     def append_block(self, run: str, epoch: int, block: Block) -> None:
+        """Insert the block under its sequence: one write, and no lock.
+
+        That the sequence before it is there is looked up by key, so that there is never a gap.
+        """
         entry = records.write_block(run, epoch, block)
         there = self._connection.collection(schema.STATS)
 
@@ -150,10 +160,12 @@ class MongoBackend(StoreBackend):
         self._connection.write(f"appending to the stats of run {run}", append)
 
     def _has(self, run: str, epoch: int, sequence: int) -> bool:
+        """Say whether a block is there; answered by the index of keys alone."""
         key = records.log_key(run, epoch, sequence)
         return self._connection.collection(schema.STATS).find_one({"_id": key}, {"_id": 1}) is not None
 
     def _refuse(self, run: str, epoch: int, block: Block) -> None:
+        """Say that somebody else writes too."""
         raise StoreError(
             f"the stats of run {run} in {self.place} were written by another process meanwhile: block "
             f"{block.sequence} of epoch {epoch} is not the one to come; make sure that only one process "
@@ -171,6 +183,7 @@ class MongoBackend(StoreBackend):
             return [records.read_block(entry) for entry in found]
 
     def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+        """Insert the scores behind the newest; if somebody was quicker, behind theirs."""
         key, token = records.epoch_key(run, epoch), records.token()
         while True:
             with self._connection.explained(f"reading the scores of run {run}"):
@@ -195,12 +208,15 @@ class MongoBackend(StoreBackend):
         return self._runs(schema.EPOCHS, prefix)
 
     def _log(self, collection: str, key: str, fields: Entry | None = None) -> Any:
+        """Begin a query for what lies below a key."""
         return self._connection.collection(collection).find({"_id": beginning(f"{key}/")}, fields)
 
     def _newest(self, collection: str, key: str, fields: Entry | None = None) -> Entry | None:
+        """Return the last entry below a key, reading no other."""
         return next(self._log(collection, key, fields).sort("_id", DESCENDING).limit(1), None)
 
     def _runs(self, collection: str, prefix: str) -> list[str]:
+        """Return the runs in a collection, sorted."""
         stages: list[Entry] = [{"$match": {"_id": beginning(prefix)}}, {"$group": {"_id": "$run"}}]
         with self._connection.explained(f"listing the runs of {collection}"):
             return sorted(entry["_id"] for entry in self._connection.collection(collection).aggregate(stages))

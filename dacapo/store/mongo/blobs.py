@@ -24,7 +24,9 @@ class Blobs:
     """The blobs of a database.
 
     ``dacapo.blobs`` says which upload is behind a name, so what was not uploaded to its end,
-    or not published, cannot be seen.
+    or not published, cannot be seen.  Which of two uploads is the newer one is never told by
+    clocks: the pointer is the only truth.  What a killed process leaves is an upload that
+    nothing points to; it takes space, and does no other harm.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -77,6 +79,7 @@ class Blobs:
             return self.connection.collection(BLOBS).find_one({"_id": key})
 
     def _publish(self, key: str, pointer: Entry) -> Entry | None:
+        """Point a name to an upload, and return the pointer that was replaced."""
         before = ReturnDocument.BEFORE
         pointers = self.connection.collection(BLOBS)
         try:
@@ -110,6 +113,7 @@ class Blobs:
         return buffer if at == len(buffer) == pointer["size"] else None
 
     def _discard(self, key: str, files: list[ObjectId]) -> None:
+        """Remove uploads that nothing points to any more."""
         if not files:
             return
         for name, field in (("files", "_id"), ("chunks", "files_id")):

@@ -98,7 +98,8 @@ class Connection:
     def write(self, doing: str, action: Callable[[], Answer]) -> Answer:
         """Do something that may be done again: an unknown outcome is resolved by doing so.
 
-        All attempts together take no longer than the time-out.
+        The driver itself repeats single writes on replica sets only, and never on a server that
+        stands alone.  All attempts together take no longer than the time-out.
         """
         with self.explained(doing), pymongo.timeout(self.client.options.timeout):
             for _ in range(ATTEMPTS - 1):
@@ -128,6 +129,7 @@ class Connection:
         return self.write(f"storing {entry['_id']}", insert)
 
     def _translated(self, error: Exception, what: str) -> DacapoError:
+        """Return what happened in our words: what, where, and what to do about it."""
         code = getattr(error, "code", None)
         timed_out = getattr(error, "timeout", False)
         reason = redacted(str(error).split(", Timeout:")[0].split(", full error:")[0])

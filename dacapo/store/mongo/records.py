@@ -1,4 +1,9 @@
-"""What is stored in MongoDB and how: keys that sort, columns packed as little-endian float64."""
+"""What is stored in MongoDB and how: keys that sort, columns packed as little-endian float64.
+
+Keys are texts with numbers of fixed width, so one index, that of ``_id``, which every
+collection has and nobody can drop, keeps them unique, finds the newest, and lists what
+belongs to a run or an epoch in order.
+"""
 
 from __future__ import annotations
 

@@ -117,6 +117,7 @@ def describe(connection: Connection) -> str:
 
 
 def _validate(connection: Connection, name: str, schema: dict[str, Any]) -> None:
+    """Make a collection, or give the one that is there its validator."""
     database = connection.database
     try:
         database.create_collection(name, validator=schema, check_exists=False)
