@@ -14,12 +14,14 @@ import numpy as np
 import pymongo
 import pytest
 
-from dacapo.errors import CorruptData, InvalidDocument, InvalidOptions, NewerFormat, StoreError
+from dacapo.errors import CorruptData, InvalidDocument, InvalidName, InvalidOptions, NewerFormat, StoreError
 from dacapo.options import Options
 from dacapo.store import create_config_store, create_stats_store, create_weights_store
-from dacapo.store.backend import Block, Epoch
+from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.config_store import ConfigStore
 from dacapo.store.files import FileBackend
 from dacapo.store.mongo import MongoBackend, backend, connection
+from dacapo.store.stats_store import StatsStore
 from dacapo.testing import stores
 from mongo_places import MongoPlace, empty
 
@@ -267,3 +269,52 @@ def test_one_client_serves_all_stores_of_a_process(mongo: MongoPlace):
     assert len(clients) == 1
     connection.close_all()
     assert MongoBackend(mongo.uri, mongo.name).keys("tasks") == []
+
+
+def _store_all(place: MongoPlace, who: int, names: int, told: Any) -> None:
+    opened = MongoBackend(place.uri, place.name)
+    won = [f"{n}" for n in range(names) if opened.put("tasks", f"{n}", {"by": who})]
+    epochs = [n for n in range(10) if opened.add_epoch("run", Epoch(n, who))]
+    for n in range(5):
+        record = ScoresRecord(n, f"{who}", [], [], np.empty((0, 0)))
+        opened.append_scores("run", 0, record)
+        opened.put("best", "a", {"by": who}, replace=True)
+        opened.put_blob("run", "a", [bytes([who]) * 1000])
+    connection.close_all()
+    told.put((who, won, epochs))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_of_many_processes_one_gets_each_name(mongo: MongoPlace):
+    """They open a new database at the same moment, and want the same names."""
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    children = [context.Process(target=_store_all, args=(mongo, who, 30, told)) for who in range(6)]
+    for child in children:
+        child.start()
+    results = [told.get(timeout=60) for _ in children]
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    backend = MongoBackend(mongo.uri, mongo.name)
+    assert sorted(name for _, won, _ in results for name in won) == sorted(f"{n}" for n in range(30))
+    assert all(backend.get("tasks", name) == {"by": who} for who, won, _ in results for name in won)
+    starts = {epoch.number: epoch.start for epoch in backend.epochs("run")}
+    assert starts == {number: who for who, _, epochs in results for number in epochs}
+    scores = [(record.dataset, record.iteration) for record in backend.scores("run", 0)]
+    assert sorted(scores) == [(f"{who}", n) for who in range(6) for n in range(5)]
+    assert len(set(backend.get_blob("run", "a"))) == 1
+    assert uploads(mongo) == (1, 1)
+
+
+def test_a_query_is_no_name(mongo: MongoPlace, opened: MongoBackend):
+    store = ConfigStore(opened)
+    opened.put("tasks", "a", {"x": 1})
+    opened.add_epoch("run", Epoch(0, 0))
+    query: Any = {"$ne": None}
+    for command in (store.retrieve_task_config, store.delete_task_config, StatsStore(opened).epochs):
+        with pytest.raises(InvalidName):
+            command(query)
+    assert opened.get("tasks", query) is None and not opened.remove("tasks", query)
+    assert not opened.remove_stats(query) and not opened.remove_blobs(query)
+    assert opened.keys("tasks") == ["a"] and len(opened.epochs("run")) == 1

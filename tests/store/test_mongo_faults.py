@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from mongod import Mongod
 from proxy import Proxy
 
 PASSWORD = "hunter2"
-ROUNDS = 1
+ROUNDS, KILLS = 1, 1
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
     assert len(backend.blocks("run", 0)) == ROUNDS
     assert [record.iteration for record in backend.scores("run", 0)] == list(range(ROUNDS))
     assert backend.epochs("run") == [Epoch(0, 0), *(Epoch(n + 1, n) for n in range(ROUNDS))]
-    assert backend.blobs("run") == [f"{n}" for n in range(ROUNDS)]
+    assert backend.blobs("run") == sorted(f"{n}" for n in range(ROUNDS))
     assert backend.keys("tasks") == []
 
 
@@ -192,19 +193,35 @@ def test_a_wrong_password_and_no_rights_are_told_apart(guarded: Mongod):
             MongoBackend(uri, "lab")
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
-    server = Mongod(tmp_path / "killed").start()
+@pytest.mark.parametrize("replica_set", ["rs0", None])
+def test_training_goes_on_when_the_server_is_killed_and_comes_back(tmp_path: Path, replica_set: str | None):
+    """Appends wait for the server; each is there once, and what was acknowledged stays."""
+    server = Mongod(tmp_path / "killed", replica_set).start()
+    backend = MongoBackend(server.uri, "lab")
+    acknowledged, over = [0], threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            backend.append_block("run", 0, block(acknowledged[-1]))
+            acknowledged.append(acknowledged[-1] + 1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
     try:
-        uri = f"{server.uri}?serverSelectionTimeoutMS=20000"
-        backend = MongoBackend(uri, "lab")
-        for number in range(2):
-            for sequence in range(number * 20, number * 20 + 20):
-                backend.append_block("run", 0, block(sequence))
-            backend.put_blob("run", "a", [bytes([number]) * 100_000])
+        for _ in range(KILLS):
+            before = acknowledged[-1]
+            while acknowledged[-1] < before + 20:
+                time.sleep(0.01)
             server.kill()
+            known = acknowledged[-1]
             server.start()
-            assert len(backend.blocks("run", 0)) == number * 20 + 20
-            assert backend.get_blob("run", "a") == bytes([number]) * 100_000
+            assert len(backend.blocks("run", 0)) >= known
+        over.set()
+        writer.join(60)
+        stored = [found.iterations.tolist() for found in backend.blocks("run", 0)]
+        assert stored == [[number] for number in range(acknowledged[-1])]
     finally:
+        over.set()
+        writer.join(60)
         connection.close_all()
         server.stop()
