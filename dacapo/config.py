@@ -14,6 +14,7 @@ heavy and names its component lazily::
 
 from __future__ import annotations
 
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -212,7 +213,7 @@ def _one_of(allowed: tuple[Any, ...]) -> _Check:
     return check
 
 
-def _sequence(make: type, member: Any) -> _Check:
+def _sequence(make: Any, member: Any) -> _Check:
     each = checker(member)
 
     def check(value: Any) -> Any:
@@ -222,7 +223,7 @@ def _sequence(make: type, member: Any) -> _Check:
         if each is None:
             return value if type(value) is make else make(value)
         made = [each(item) for item in value]
-        same = type(value) is make and all(a is b for a, b in zip(made, value, strict=True))
+        same = type(value) is make and all(map(operator.is_, made, value))
         return value if same else make(made)
 
     return check

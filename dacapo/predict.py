@@ -11,17 +11,14 @@ from funlib.geometry import Coordinate, Roi
 
 from .compute_context import create_compute_context
 from .errors import DuplicateNameError, InvalidRequest, NotFound
-from .experiments.datasplits.configs import SimpleDataSplitConfig
-from .experiments.datasplits.datasets.arrays.configs import IntensitiesArrayConfig, ZarrArrayConfig
-from .experiments.datasplits.datasets.configs import SimpleDatasetConfig
-from .experiments.run import Run
-from .experiments.run_config import RunConfig, parts
 from .progress import Progress
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import create_config_store, create_weights_store
 
 if TYPE_CHECKING:
     from .experiments.datasplits.datasets.arrays.array import Array
+    from .experiments.run import Run
+    from .experiments.run_config import RunConfig
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +50,9 @@ def predict(
     to that of the type.  Raises ``NotFound``, ``MissingData``, ``InvalidArray``, ``OutsideData``,
     and ``DuplicateNameError`` if the output exists and ``overwrite`` is off.
     """
+    # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
+    from .experiments.run import Run
+
     run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
     run.ready("predict")
     if num_workers < 1:
@@ -118,6 +118,12 @@ def predict_into(
 
 def open_input(run_config: RunConfig, container: Path, dataset: str) -> Array:
     """Open an array to predict; whole numbers are normalised as the run's training data was."""
+    # Imported here: see predict.
+    from .experiments.datasplits.configs import SimpleDataSplitConfig
+    from .experiments.datasplits.datasets.arrays.configs import IntensitiesArrayConfig, ZarrArrayConfig
+    from .experiments.datasplits.datasets.configs import SimpleDatasetConfig
+    from .experiments.run_config import parts
+
     source = ZarrArrayConfig(dataset, file_name=container, dataset=dataset, mode="r")
     raw = source.array()
     if raw.dtype.kind == "f":

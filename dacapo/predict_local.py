@@ -69,13 +69,16 @@ def predict(
     tiling = plan(model, raw, output_roi, device, tile_shape)
     output = prediction if isinstance(prediction, Array) else _new_output(model, raw, tiling, prediction)
     _check_output(model, output, tiling)
-    with _lent(model, device):
+    with lent(model, device):
         network = Network(model, device, _chosen(precision, model, device, raw, tiling))
         for done in _flow(network, raw, output, tiling):
             if progress is not None:
                 progress(done, len(tiling))
             if stop is not None and done < len(tiling) and stop():
-                raise Stopped(f"prediction of {raw.name} was stopped after {done} of {len(tiling)} tiles")
+                raise Stopped(
+                    f"prediction of {raw.name} was stopped after {done} of {len(tiling)} tiles; "
+                    "run it again to have all of it"
+                )
     return output
 
 
@@ -194,13 +197,13 @@ def _write(output: Array, tile: Tile, result: Tensor, model: Model) -> None:
 
 
 @contextmanager
-def _lent(model: Model, device: torch.device) -> Iterator[None]:
+def lent(model: Model, device: torch.device, keep_memory: bool = True) -> Iterator[None]:
     """Put a model into eval mode on a device, and give it back as it was."""
     home = _device_of(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval().to(device)
     tensors = [(tensor, tensor.data) for tensor in [*model.parameters(), *model.buffers()]]
-    if device.type == "cpu":
+    if device.type == "cpu" and keep_memory:
         keep_freed_memory()
     try:
         yield

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self
-
-from tqdm import tqdm
+from typing import Any, Self
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -18,8 +16,12 @@ class Progress:
     def __init__(self, title: str, total: int, done: int = 0, unit: str = "it") -> None:
         self.title, self.total, self.done, self.unit = title, total, done, unit
         self._begun, self._first, self._last_line = time.monotonic(), done, time.monotonic()
-        on_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=done, desc=title, unit=unit) if on_terminal else None
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            # Imported here: without a terminal there is no bar.
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=done, desc=title, unit=unit)
 
     def __enter__(self) -> Self:
         return self

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
 from .errors import InvalidRequest, Stopped
-from .experiments.run import Run
 from .progress import Progress
 from .stopping import StopRequest, stop_requests
 from .store.create_store import (
@@ -18,6 +17,9 @@ from .store.create_store import (
     create_weights_store,
 )
 from .validate import validate_run
+
+if TYPE_CHECKING:
+    from .experiments.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ def train(run_name: str, do_validate: bool = True, **options: Any) -> None:
     Further options are those of ``train_run``.  Raises ``NotFound`` for an unknown run,
     ``NotReady`` for parts that are missing here, and ``Stopped`` when a signal asked for it.
     """
+    # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
+    from .experiments.run import Run
+
     run = Run(create_config_store().retrieve_run_config(run_name))
     train_run(run, do_validate, **options)
 
@@ -83,8 +88,11 @@ class _Session:
             return
         snapshots = create_array_store().snapshot_container(run.key) if save_snapshots else None
         run.trainer.build_batch_provider(run.datasplit.train, run.model, run.task, snapshots)
+        # Imported here: it imports torch.
+        from .experiments.threads import room_for_workers
+
         progress = Progress(f"training {run.key}", run.train_until, iteration)
-        with run.trainer as trainer, progress:
+        with room_for_workers(self.device), run.trainer as trainer, progress:
             run.model.train()
             steps = trainer.iterate(run.train_until - iteration, run.model, run.optimizer, self.device)
             for stats in steps:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from .compute_context import create_compute_context
 from .config import build
 from .errors import InvalidArray, InvalidRequest
-from .experiments.run import Run
-from .experiments.validation_scores import ValidationIterationScores, ValidationScores
 from .progress import Progress
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import (
@@ -22,6 +20,8 @@ from .store.create_store import (
 if TYPE_CHECKING:
     from .experiments.datasplits.datasets import Dataset
     from .experiments.datasplits.datasets.arrays.array import Array
+    from .experiments.run import Run
+    from .experiments.validation_scores import ValidationIterationScores, ValidationScores
     from .store.weights_store import WeightsStore
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     datasplit config whose validation datasets are used instead of the run's own.  Raises
     ``NotFound`` for an unknown run or checkpoint.
     """
+    # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
+    from .experiments.run import Run
+
     run = Run(create_config_store().retrieve_run_config(run_name))
     run.ready("validate")
     weights_store = create_weights_store()
@@ -60,6 +63,8 @@ def validate_run(
     best of nothing are removed unless ``keep_all`` is given.  Raises ``InvalidRequest`` if there
     is nothing to validate on.
     """
+    from .experiments.validation_scores import ValidationIterationScores  # see validate
+
     datasets = (build(datasets_config) if datasets_config is not None else run.datasplit).validate
     if not datasets:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""What all tests share: two threads, and a home of their own."""
+"""What all tests share: one thread, because small networks gain nothing by more, and a home of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dacapo.experiments.run_config import RunConfig
 from mongo_places import MongoPlace, fresh_place
 from mongod import Mongod
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

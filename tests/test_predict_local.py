@@ -183,6 +183,9 @@ def test_memory_is_bound_by_the_tile(monkeypatch):
     monkeypatch.setattr(predict_local, "MOST_PER_TILE", 1)
     predict(model, raw)
     assert max(raw.reads) <= 40 * 40
+    raw.reads.clear()
+    predict(unet(eval_shape_increase=(16, 8)), raw)
+    assert 40 * 40 < max(raw.reads) <= 56 * 48
 
 
 def test_tiles_are_even_and_cut_where_least_is_seen_twice():

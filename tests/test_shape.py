@@ -56,7 +56,7 @@ def imports(tree: ast.Module, module: str, is_package: bool, lazy: bool = True) 
         node = queue.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
-        if not lazy and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.FunctionDef) and (not lazy or node.name == "__getattr__"):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -24,7 +24,7 @@ from tiny import tiny_run
 CHILD = """
 import sys, torch
 from pathlib import Path
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from tiny import tiny_run
 from dacapo.experiments.run import Run

@@ -1,8 +1,7 @@
 """The command line: ``dacapo VERB ...``.
 
 Commands come from the ``dacapo.commands`` entry points of all installed packages.  Results
-go to standard output, everything else to standard error.  Exit codes: 0 done, 1 failed,
-2 wrong usage, 3 not found, 4 name taken, 5 store out of reach, 75 stopped at a checkpoint, 130 interrupted.
+go to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -18,7 +17,13 @@ from .commands import Commands
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 name taken, 5 store out of reach, "
+    "75 stopped at a checkpoint and ready to go on, 130 interrupted."
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from dacapo.documents import to_json
 from dacapo.options import Options
 
 from .tables import json_option, show
@@ -15,6 +16,6 @@ from .tables import json_option, show
 def config(as_json: bool) -> None:
     """Show the options in force and where each came from."""
     options = Options.explain()
-    rows = [(key, value if as_json or isinstance(value, str | None) else to_json(value), origin)
+    rows = [(key, value if as_json or isinstance(value, str | None) else json.dumps(value), origin)
             for key, value, origin in options]  # fmt: skip
     show(("option", "value", "from"), rows, as_json)

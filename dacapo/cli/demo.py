@@ -33,6 +33,6 @@ def demo(folder: Path, afresh: bool) -> None:
     columns, rows = score_table(scores, best.iteration)
     click.echo(f"\nscores of iteration {best.iteration}, the best checkpoint, on data never trained on\n")
     click.echo(table(columns, rows))
-    click.echo(f"\nbest: iteration {best.iteration} with {best.parameters}, f1 score {best.value:.3f}")
+    click.echo(f"\nbest: iteration {best.iteration} with {best.parameters}, Dice {best.value:.3f}")
     click.echo(f"report: {outcome.report}")
     click.echo(f"look around:  cd {folder} && dacapo run list && dacapo best demo && dacapo stats demo")

@@ -5,9 +5,9 @@ Runs in a process of its own, so that a package that crashes or hangs harms nobo
 
 from __future__ import annotations
 
+import json
 import sys
 
-from dacapo.documents import to_json
 from dacapo.registry import import_target
 
 # What an import prints of its own must not be taken for a report.
@@ -26,7 +26,7 @@ def report(target: str) -> str:
 def main() -> None:
     """Print one marked line for each target of the command line."""
     for target in sys.argv[1:]:
-        print("\n" + MARK + to_json(report(target)), file=sys.__stdout__, flush=True)
+        print("\n" + MARK + json.dumps(report(target)), file=sys.__stdout__, flush=True)
 
 
 if __name__ == "__main__":

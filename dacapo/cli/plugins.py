@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 
 import click
 
-from dacapo.documents import from_json
 from dacapo.errors import DacapoError
 from dacapo.registry import KINDS, Offer, registry
 
@@ -83,4 +83,4 @@ def _import_in_process(targets: list[str]) -> tuple[list[str], str]:
         output, cause = done.stdout, f"ends the process when imported (exit code {done.returncode})"
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-    return [from_json(line[1:]) for line in output.split("\n") if line.startswith(MARK)], cause
+    return [json.loads(line[1:]) for line in output.split("\n") if line.startswith(MARK)], cause

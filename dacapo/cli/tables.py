@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from dacapo.documents import to_json
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -27,6 +25,9 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool, n
 
 def show_json(value: Any) -> None:
     """Print plain data as JSON on standard output."""
+    # Imported here: it costs as much as all the rest of the list of commands.
+    from dacapo.documents import to_json
+
     click.echo(to_json(value, indent=2, ensure_ascii=False))
 
 

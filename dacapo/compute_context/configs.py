@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from dacapo import documents, registry
+from dacapo import registry
 from dacapo.config import Config, field
 from dacapo.errors import InvalidOptions
-from dacapo.options import Options
+from dacapo.options import Options, redacted
 
 
 @attrs.define(kw_only=True)
@@ -65,7 +65,7 @@ def create_compute_context(**options: Any) -> ComputeContext:
         context = cls(**config)
     except TypeError as error:
         raise InvalidOptions(
-            f"compute_context {chosen['type']} does not take {documents.to_json(config)}: {error}"
+            f"compute_context {chosen['type']} does not take {redacted(config)}: {error}"
         ) from error
     if not isinstance(context, expected):
         raise InvalidOptions(f"compute_context {chosen['type']} is no ComputeContext")

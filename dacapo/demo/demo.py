@@ -33,8 +33,8 @@ from . import experiment
 from .report import Report
 from .volume import synthesize
 
-COLUMNS = ("dice", "f1_score", "jaccard", "precision", "recall", "voi", "mean_false_distance")
-CRITERION = f"{experiment.CHANNEL}__f1_score"
+COLUMNS = ("dice", "jaccard", "precision", "recall", "voi", "mean_false_distance")
+CRITERION = f"{experiment.CHANNEL}__dice"
 PREDICTION, SEGMENTATION = "prediction", "segmentation"
 VERSIONS = ("dacapo", "torch", "numpy", "tensorstore")
 _FOREIGN = ("TYPE", "RUNS_BASE_DIR", "COMPUTE_CONTEXT", "MONGO_DB_HOST", "MONGO_DB_NAME")

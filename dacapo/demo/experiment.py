@@ -30,7 +30,7 @@ VOXEL_SIZE = Coordinate(16, 16, 16)  # nanometres
 SHAPE = Coordinate(96, 192, 320)  # voxels
 TRAINING = Roi((0, 0, 0), (96, 192, 192))
 VALIDATION = Roi((16, 32, 192), (64, 128, 128))
-PATCH = Coordinate(48, 48, 48)
+PATCH = Coordinate(40, 40, 40)
 
 
 def run_config(volume: Path) -> RunConfig:
@@ -44,6 +44,9 @@ def run_config(volume: Path) -> RunConfig:
             scale_factor=5 * VOXEL_SIZE[0],
             clip_distance=5 * VOXEL_SIZE[0],
             tol_distance=2 * VOXEL_SIZE[0],
+            clipmin=0.3,
+            clipmax=0.7,
+            thresholds=[-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6],
         ),
         architecture_config=CNNectomeUNetConfig(
             "small_unet",
@@ -51,22 +54,23 @@ def run_config(volume: Path) -> RunConfig:
             # Predicting takes the whole held-out region in one tile, without seams.
             eval_shape_increase=VALIDATION.shape - PATCH,
             fmaps_in=1,
-            fmaps_out=16,
-            num_fmaps=16,
+            fmaps_out=12,
+            num_fmaps=12,
             fmap_inc_factor=2,
             downsample_factors=[(2, 2, 2), (2, 2, 2)],
             kernel_size_down=[[(3, 3, 3)], [(3, 3, 3)] * 2, [(3, 3, 3)] * 2],
             kernel_size_up=[[(3, 3, 3)], [(3, 3, 3)] * 2],
             padding="same",
+            batch_norm=True,
         ),
         trainer_config=PatchTrainerConfig(
             "patches",
-            batch_size=1,
-            learning_rate=3e-3,
-            warmup_iterations=20,
+            batch_size=2,
+            learning_rate=5e-3,
+            warmup_iterations=5,
             # Mitochondria fill a fifteenth of the volume: mostly look where there are some.
             gt_min_reject=0.02,
-            reject_probability=0.8,
+            reject_probability=0.6,
             augments=[
                 SimpleAugmentConfig(),
                 ElasticAugmentConfig(
@@ -77,15 +81,14 @@ def run_config(volume: Path) -> RunConfig:
                 ),
                 IntensityAugmentConfig(scale=(0.8, 1.2), shift=(-0.12, 0.12)),
             ],
-            precision="bf16",
         ),
         datasplit_config=TrainValidateDataSplitConfig(
             "made_up_tissue",
             train_configs=[_dataset("train", volume, TRAINING)],
             validate_configs=[_dataset(HELD_OUT, volume, VALIDATION)],
         ),
-        num_iterations=300,
-        validation_interval=60,
+        num_iterations=400,
+        validation_interval=40,
     )
 
 

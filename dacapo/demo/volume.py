@@ -32,7 +32,7 @@ def synthesize(shape: tuple[int, int, int], seed: int = 0) -> Tissue:
     scene = _cells(shape, rng)
     volume = float(np.prod(shape))
     _place_mitochondria(scene, rng, count=round(volume / 40_000))
-    _place_lysosomes(scene, rng, count=round(volume / 130_000))
+    _place_lysosomes(scene, rng, count=round(volume / 170_000))
     _place_vesicles(scene, rng, clusters=round(volume / 60_000))
     return Tissue(_photograph(scene.image, rng), scene.mitochondria)
 
@@ -143,7 +143,7 @@ class _Capsule:
         t = np.linspace(0, 1, 6)[:, None]
         spine = start + along * (t - 0.5) + bend * 4 * t * (1 - t)
         at = np.clip(spine.round().astype(int), 0, np.subtract(depth.shape, 1))
-        radius = min(rng.uniform(6.5, 12), depth[tuple(at.T)].min() / 1.13 - 3.5)
+        radius = min(rng.uniform(7.5, 13), depth[tuple(at.T)].min() / 1.13 - 3.5)
         radii = radius * (1 + 0.13 * np.sin(rng.uniform(0, 6.3) + rng.uniform(2, 6) * t[:, 0]))
         return cls(spine.astype(np.float32), radii.astype(np.float32))
 
@@ -185,7 +185,7 @@ def _place_mitochondria(scene: _Scene, rng: np.random.Generator, count: int) -> 
     roomy = np.argwhere(scene.depth > 9)
     for _ in range(count * 50):
         capsule = _Capsule.random(roomy[rng.integers(len(roomy))], scene.depth, rng)
-        if capsule.radii.min() < 5 or not scene.free[capsule.feelers(scene.free.shape)].all():
+        if capsule.radii.min() < 6 or not scene.free[capsule.feelers(scene.free.shape)].all():
             continue
         box = capsule.box(scene.image.shape)
         distance, along = capsule.distance(_coordinates(box))
@@ -226,7 +226,7 @@ def _place_lysosomes(scene: _Scene, rng: np.random.Generator, count: int) -> Non
             continue
         grain = rng.uniform(0.01, 0.07) * _smooth_noise(distance.shape, 3, rng)
         scene.paint(box, distance, MEMBRANE)
-        scene.paint(box, distance + 1.5, rng.choice([0.32, 0.42, 0.5, 0.8]) + grain, fill=False)
+        scene.paint(box, distance + 1.5, rng.choice([0.26, 0.32, 0.82]) + grain, fill=False)
 
 
 def _place_vesicles(scene: _Scene, rng: np.random.Generator, clusters: int) -> None:
@@ -256,5 +256,5 @@ def _photograph(image: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     )
     light = np.clip(light, 0.02, 1.0).astype(np.float32)
     # Shot noise grows with the light, read noise does not.
-    light += rng.standard_normal(image.shape, dtype=np.float32) * np.sqrt(0.0035 * light + 0.0004)
+    light += rng.standard_normal(image.shape, dtype=np.float32) * np.sqrt(0.0026 * light + 0.0004)
     return np.asarray(np.clip(light * 235 + 8, 0, 255), np.uint8)

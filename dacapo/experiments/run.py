@@ -255,6 +255,8 @@ class Run:
         self.training_stats.delete_after(iteration)
         self.validation_scores.delete_after(iteration + 1)
         self.trainer.iteration = iteration
+        # From here on this is the writer: what another process still appends is no longer read.
+        stats_store.begin_epoch(self, iteration)
         return iteration
 
     def persist(self, stats_store: StatsStore) -> None:
@@ -266,7 +268,8 @@ class Run:
     def checkpoint(self, weights_store: WeightsStore) -> int:
         """Store a checkpoint of the iteration the run has reached, unless it is there; return it."""
         iteration = self.training_stats.trained_until()
-        if iteration not in weights_store.iterations(self):
+        # A damaged one that training has reached again is written anew.
+        if not weights_store.is_whole(self, iteration):
             weights_store.store_weights(self, iteration)
         return iteration
 

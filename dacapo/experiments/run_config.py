@@ -13,6 +13,7 @@ from dacapo.experiments.datasplits.configs import DataSplitConfig
 from dacapo.experiments.starts.configs import StartConfig
 from dacapo.experiments.tasks.configs import TaskConfig
 from dacapo.experiments.trainers.configs import TrainerConfig
+from dacapo.names import run_key
 
 
 @attrs.define
@@ -51,7 +52,7 @@ class RunConfig(Config):
     @property
     def key(self) -> str:
         """The text that tells this run from all others: ``name``, or ``name:repetition``."""
-        return self.name if self.repetition == 0 else f"{self.name}:{self.repetition}"
+        return run_key(self)
 
 
 def parts(config: Any) -> Iterator[Config]:

@@ -84,8 +84,9 @@ class ArrayStore(ABC):
         """Remove an array or a container with all in it; return False if there is none."""
 
     def remove_validation(self, run: str | Repeated, iteration: int) -> bool:
-        """Remove the predictions and segmentations of one iteration."""
-        return self.remove(self.validation_container(run).array_identifier(str(iteration)))
+        """Remove the predictions and segmentations of one iteration; return False if there are none."""
+        arrays = self.validation_container(run).array_identifier(str(iteration))
+        return (arrays.container / arrays.dataset).exists() and self.remove(arrays)
 
     def delete(self, run: str | Repeated) -> bool:
         """Delete all arrays of a run; return False if there were none."""

@@ -1,34 +1,45 @@
-"""Which stores there are, chosen by the options."""
+"""Which stores there are, chosen by the options.
+
+The stores are imported when one is opened: whoever imports DaCapo need not wait for them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from dacapo.errors import InvalidOptions, PluginError
-from dacapo.options import DaCapoConfig, Options
+from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
-from .array_store import ArrayStore, LocalArrayStore
-from .backend import StoreBackend
-from .config_store import ConfigStore
-from .stats_store import StatsStore
-from .weights_store import WeightsStore
+if TYPE_CHECKING:
+    from .array_store import ArrayStore
+    from .backend import StoreBackend
+    from .config_store import ConfigStore
+    from .stats_store import StatsStore
+    from .weights_store import WeightsStore
 
 
 def create_config_store(options: DaCapoConfig | None = None, **changes: Any) -> ConfigStore:
     """Open the store of configs that the options name; keyword arguments change single options."""
+    from .config_store import ConfigStore
+
     return ConfigStore(_backend(_options(options, changes)))
 
 
 def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> StatsStore:
     """Open the store of training stats and validation scores."""
+    from .stats_store import StatsStore
+
     return StatsStore(_backend(_options(options, changes)))
 
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints: where the option ``weights`` says, else where the type keeps them."""
+    from .weights_store import WeightsStore
+
     chosen = _options(options, changes)
     if chosen.weights is None:
         usual = _backend_type("type", chosen.type).usual_weights
@@ -38,13 +49,20 @@ def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) ->
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
     """Open the store that says where a run's arrays are."""
+    from .array_store import LocalArrayStore
+
     return LocalArrayStore(_options(options, changes).runs_base_dir)
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
-    if options is None:
-        return Options.instance(**changes)
-    return attrs.evolve(options, **changes)
+    chosen = Options.instance(**changes) if options is None else attrs.evolve(options, **changes)
+    # A path has already lost the second slash of a URL, and would become a folder called "s3:".
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(chosen.runs_base_dir), re.IGNORECASE):
+        raise InvalidOptions(
+            f"runs_base_dir = {redacted(str(chosen.runs_base_dir))!r}: should be a folder of a file system; "
+            "mount remote storage, and name the folder it is mounted at"
+        )
+    return chosen
 
 
 def _backend(options: DaCapoConfig) -> StoreBackend:

@@ -85,7 +85,11 @@ class WeightsStore:
         """
         key = run_key(run)
         if weights is None:
-            weights = run.checkpoint_weights()  # type: ignore[union-attr]
+            if not hasattr(run, "checkpoint_weights"):
+                raise InvalidRequest(
+                    f"there is nothing to store for {key}: give its weights, or the run itself"
+                )
+            weights = run.checkpoint_weights()
         parts = {}
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:

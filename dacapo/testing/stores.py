@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dacapo.documents import Document
 from dacapo.errors import StoreError
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
@@ -178,8 +179,11 @@ def scores_come_back_in_order(open_backend: Opener) -> None:
     backend = open_backend()
     backend.add_epoch("run", Epoch(0, 0))
     values = np.array([[0.5, math.nan, math.inf], [1.0, -0.0, 2.0]])
-    parameters = [{"words": "t_0.5", "document": {"threshold": math.inf}}, {"words": "t_1", "document": None}]
-    criteria = [{"name": name, "bounds": [0.0, None]} for name in ("dice", "voi", "ch__f1")]
+    parameters: list[Document] = [
+        {"words": "t_0.5", "document": {"threshold": math.inf}},
+        {"words": "t_1", "document": None},
+    ]
+    criteria: list[Document] = [{"name": name, "bounds": [0.0, None]} for name in ("dice", "voi", "ch__f1")]
     for iteration, dataset in ((20, "../a/b"), (10, "c"), (20, "../a/b")):
         backend.append_scores("run", 0, ScoresRecord(iteration, dataset, parameters, criteria, values))
     found = open_backend().scores("run", 0)
@@ -213,7 +217,7 @@ def logs_are_removed(open_backend: Opener) -> None:
 def blobs_come_back_whole(open_backend: Opener) -> None:
     """A blob is its chunks one after the other, in a buffer that may be changed."""
     backend = open_backend()
-    chunks = [b"abc", memoryview(np.arange(5.0)), b"", bytearray(b"z" * 300_000)]
+    chunks = [b"abc", np.arange(5.0).data, b"", bytearray(b"z" * 300_000)]
     whole = b"abc" + np.arange(5.0).tobytes() + b"z" * 300_000
     backend.put_blob("run", "iterations/10/model", chunks)
     backend.put_blob("run", "empty", [])

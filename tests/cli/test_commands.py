@@ -59,7 +59,7 @@ def test_help_and_version_load_nothing_heavy():
         )
         loaded = set(done.stdout.partition("LOADED")[2].split())
         assert "dacapo.cli" in loaded
-        heavy = {"torch", "zarr", "pymongo", "tensorstore", "numba", "scipy", "xarray", "matplotlib"}
+        heavy = {"torch", "numpy", "zarr", "pymongo", "tensorstore", "numba", "scipy", "xarray", "cattrs"}
         assert not loaded & heavy, option
 
 

@@ -10,7 +10,7 @@ import torch
 
 from dacapo.config import UnknownConfig
 from dacapo.documents import documents
-from dacapo.errors import InvalidConfig, InvalidRequest, MissingPlugin, NotFound, NotReady
+from dacapo.errors import InvalidConfig, InvalidRequest, MissingPlugin, NotFound, NotReady, StoreError
 from dacapo.experiments import Run, RunConfig
 from dacapo.experiments.run_config import parts
 from dacapo.experiments.tasks import DistanceTaskConfig
@@ -195,3 +195,28 @@ def test_importing_run_imports_nothing_heavy():
     code = f"import sys, dacapo.experiments.run; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_whoever_resumed_last_is_the_writer(trained):
+    longer = trained.replace(num_iterations=12)
+    older, newer = Run(longer), Run(longer)
+    stores = create_stats_store(), create_stats_store()
+    older.resume(stores[0], create_weights_store())
+    newer.resume(stores[1], create_weights_store())
+    for run, loss in ((older, 99.0), (newer, 1.0)):
+        run.training_stats.add_iteration_stats(TrainingIterationStats(8, loss, 0.1))
+    with pytest.raises(StoreError, match="another process has gone on with run tiny"):
+        older.persist(stores[0])
+    newer.persist(stores[1])
+    assert create_stats_store().retrieve_training_stats("tiny").iteration_stats[-1].loss == 1.0
+
+
+def test_a_damaged_checkpoint_that_training_reaches_again_is_written_anew(trained, tmp_path):
+    weights = create_weights_store()
+    run = Run(trained)
+    run.resume(create_stats_store(), weights)
+    for path in (tmp_path / "runs" / "tiny" / "checkpoints").rglob("8/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert weights.latest_iteration("tiny") == 4
+    assert run.checkpoint(weights) == 8
+    assert create_weights_store().latest_iteration("tiny") == 8

@@ -44,6 +44,14 @@ def test_an_unknown_type_says_what_there_is():
             create(type="filez")
 
 
+@pytest.mark.parametrize("place", ["s3://bucket/runs", "gs://x", "file:///tmp/x"])
+def test_a_url_is_no_folder(place: str, tmp_path):
+    # B38: the URL lost a slash and became a local folder.
+    for create in (*FACTORIES, create_array_store):
+        with pytest.raises(InvalidOptions, match="should be a folder of a file system"):
+            create(runs_base_dir=place)
+
+
 def test_other_packages_may_offer_a_store(session_types, tmp_path):
     class ElsewhereBackend(FileBackend):
         pass

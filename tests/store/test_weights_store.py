@@ -98,6 +98,11 @@ def test_runs_can_be_loaded_the_old_way(store):
     store.load_weights(other, 8)
 
 
+def test_something_has_to_be_stored(store):
+    with pytest.raises(InvalidRequest, match="nothing to store for run: give its weights, or the run itself"):
+        store.store_weights("run", 1)
+
+
 def test_parts_that_are_absent_are_none(store):
     store.store_weights("run", 1, simple(1.0))
     found = store.retrieve_weights("run", 1)

@@ -52,7 +52,7 @@ class Conv3d(nn.Conv3d):
 
 
 _ONES = [1, 1, 1]
-_SMALL = 20480  # batch x channels x the first two extents, up to which torch avoids oneDNN
+LEFT_TO_TORCH = 20480  # batch x channels x the first two extents, up to which torch avoids oneDNN
 
 
 def _is_left_to_torch(input: Tensor) -> bool:
@@ -65,7 +65,7 @@ def _is_left_to_torch(input: Tensor) -> bool:
         or input.dtype != torch.float32
         or input.dim() != 5
         or input.shape[0] != 1
-        or input.shape[1:4].numel() > _SMALL
+        or input.shape[1:4].numel() > LEFT_TO_TORCH
         or not torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 

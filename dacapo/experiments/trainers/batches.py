@@ -87,6 +87,11 @@ class BatchMaker:
                 )
         self.locations = [Locations(source, config) for source in self.sources]
         weights = np.array([source.weight for source in self.sources], np.float64)
+        if not weights.sum() > 0:
+            raise InvalidRequest(
+                f"trainer {config.name!r} cannot choose between datasets that all weigh 0; give at least one "
+                "of them a weight"
+            )
         self.shares = np.cumsum(weights / weights.sum())
         self.shares[-1] = 1.0  # which rounding may have missed
 

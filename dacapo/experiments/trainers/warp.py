@@ -149,6 +149,7 @@ def _still(lengths: tuple[int, ...]) -> tuple[Any, ...]:
 
 @compiled(inline="always")
 def _reduce_to_plane(control: Any, first: int, weights: Any, plane: Any) -> None:
+    """Weigh the control points along z, for one plane of the patch."""
     plane[:] = 0.0
     for tap in range(weights.shape[0]):
         for c in range(3):
@@ -159,6 +160,7 @@ def _reduce_to_plane(control: Any, first: int, weights: Any, plane: Any) -> None
 
 @compiled(inline="always")
 def _reduce_to_line(plane: Any, first: int, weights: Any, line: Any) -> None:
+    """Weigh what is left along y, for one row."""
     line[:] = 0.0
     for tap in range(weights.shape[0]):
         for c in range(3):
@@ -200,6 +202,7 @@ def _box(
     shift: Any, matrix: Any, control: Any, first_z: Any, first_y: Any, weights_z: Any, weights_y: Any,
     stretches: Any, fractions: Any, step: float, smooth: bool,
 ) -> Any:  # fmt: skip
+    """Find the extremes of the coordinates."""
     plane = np.empty((3, control.shape[2], control.shape[3]))
     line = np.empty((3, control.shape[3]))
     row, ramp = np.empty((3, shape[2])), np.arange(shape[2]).astype(np.float64)
@@ -224,6 +227,7 @@ def _linear(
     shift: Any, matrix: Any, control: Any, first_z: Any, first_y: Any, weights_z: Any, weights_y: Any,
     stretches: Any, fractions: Any, step: float, smooth: bool,
 ) -> None:  # fmt: skip
+    """Interpolate between the eight voxels around each coordinate."""
     plane = np.empty((3, control.shape[2], control.shape[3]))
     line = np.empty((3, control.shape[3]))
     row, ramp = np.empty((3, out.shape[3])), np.arange(out.shape[3]).astype(np.float64)
@@ -264,6 +268,7 @@ def _nearest(
     shift: Any, matrix: Any, control: Any, first_z: Any, first_y: Any, weights_z: Any, weights_y: Any,
     stretches: Any, fractions: Any, step: float, smooth: bool,
 ) -> None:  # fmt: skip
+    """Find the flat index of the voxel around each coordinate."""
     plane = np.empty((3, control.shape[2], control.shape[3]))
     line = np.empty((3, control.shape[3]))
     row, ramp = np.empty((3, out.shape[2])), np.arange(out.shape[2]).astype(np.float64)

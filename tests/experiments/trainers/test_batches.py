@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from memory_dataset import MemoryDataset, TinyModel, balls, noise, tiny_task
 
 from dacapo.config import field
 from dacapo.errors import DataError, InvalidArray, InvalidRequest
@@ -27,6 +26,7 @@ from dacapo.experiments.trainers import (
     SimpleAugmentConfig,
 )
 from dacapo.experiments.trainers.batches import Batch, BatchMaker, Prefetcher
+from memory_dataset import MemoryDataset, TinyModel, balls, noise, tiny_task
 
 SHAPE = (30, 30, 30)
 AUGMENTS = [
@@ -213,9 +213,13 @@ def test_augments_of_others() -> None:
     assert not batch.weight[:, :, 5].any() and batch.weight.mean() == pytest.approx(0.9)
 
 
-def test_no_datasets_or_the_wrong_number_of_channels() -> None:
+def test_no_datasets_no_weights_or_the_wrong_number_of_channels() -> None:
     config = PatchTrainerConfig("trainer")
     with pytest.raises(InvalidRequest, match="trainer 'trainer' was given no dataset"):
         BatchMaker(config, [], TinyModel((4, 4, 4)), tiny_task(), 0)
+    with pytest.raises(
+        InvalidRequest, match="trainer 'trainer' cannot choose between datasets that all weigh 0"
+    ):
+        BatchMaker(config, [dataset(weight=0)], TinyModel((4, 4, 4)), tiny_task(), 0)
     with pytest.raises(InvalidArray, match="dataset data: raw has 1 channel.* takes 2; set fmaps_in"):
         BatchMaker(config, [dataset()], TinyModel((4, 4, 4), channels=2), tiny_task(), 0)

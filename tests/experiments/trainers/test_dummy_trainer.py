@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from memory_dataset import TinyModel, tiny_task
 
 from dacapo.config import build
 from dacapo.errors import InvalidRequest
 from dacapo.experiments.trainers import DummyTrainerConfig
+from memory_dataset import TinyModel, tiny_task
 
 
 def trained(**values: object) -> tuple[list[tuple[int, float]], TinyModel]:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate
-from memory_dataset import MemoryDataset, TinyModel, balls, noise, source_for
 
 from dacapo.errors import DataError
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.trainers import PatchTrainerConfig
 from dacapo.experiments.trainers.locations import Locations, count_blocks
 from dacapo.experiments.trainers.patch_source import PatchSource
+from memory_dataset import MemoryDataset, TinyModel, balls, noise, source_for
 
 SHAPE = (12, 14, 16)
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from memory_dataset import MemoryDataset, TinyModel, balls, noise, shape_for, source_for
 
 from dacapo.errors import InvalidArray, OutsideData, ShapeError
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.trainers import Deformation
 from dacapo.experiments.trainers.deformation import ControlGrid
 from dacapo.experiments.trainers.patch_source import PatchSource
+from memory_dataset import MemoryDataset, TinyModel, balls, noise, shape_for, source_for
 
 SHAPE = (20, 24, 28)
 STILL = Deformation.identity(3)

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from memory_dataset import MeanSquares, MemoryDataset, TinyModel, balls, noise, tiny_task
 
 from dacapo.config import build
-from dacapo.errors import InvalidRequest, OutsideData, TrainingDiverged
+from dacapo.errors import InvalidLabels, InvalidRequest, OutsideData, TrainingDiverged
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
 from dacapo.experiments.tasks import DistanceTaskConfig
@@ -27,6 +26,7 @@ from dacapo.experiments.trainers import (
     precision,
 )
 from dacapo.experiments.trainers.patch_trainer import PatchTrainer
+from memory_dataset import MeanSquares, MemoryDataset, TinyModel, balls, noise, tiny_task
 
 SHAPE = (24, 24, 24)
 AUGMENTS = [
@@ -262,10 +262,23 @@ def test_mixed_precision_trains_weights_that_stay_fp32(monkeypatch: pytest.Monke
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
 
 
-def test_a_unet_learns_distances() -> None:
-    task = build(
+def distance_task() -> Any:
+    return build(
         DistanceTaskConfig("task", channels=["ball"], clip_distance=40, tol_distance=8, scale_factor=24)
     )
+
+
+def test_labels_that_the_task_does_not_know_end_training_before_it_begins() -> None:
+    """B46: the existing one fails an assertion at the first batch that has one."""
+    data = dataset()
+    assert data.gt is not None
+    data.gt.data[data.gt.data == 1] = 2
+    with pytest.raises(InvalidLabels, match="labels 2"):
+        trainer().build_batch_provider([data], network(), distance_task())
+
+
+def test_a_unet_learns_distances() -> None:
+    task = distance_task()
     architecture = build(
         CNNectomeUNetConfig(
             "unet", input_shape=(16, 16, 16), fmaps_in=1, fmaps_out=4, num_fmaps=4, fmap_inc_factor=2,
