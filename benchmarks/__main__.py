@@ -15,7 +15,16 @@ import re
 from datetime import date
 from pathlib import Path
 
-NAMES = ("startup", "file_stores", "augmentation", "patch_reading", "scores", "prediction", "training_loop")
+NAMES = (
+    "startup",
+    "file_stores",
+    "mongo_stores",
+    "augmentation",
+    "patch_reading",
+    "scores",
+    "prediction",
+    "training_loop",
+)
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

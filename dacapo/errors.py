@@ -16,6 +16,7 @@ DacapoError
 ├── StoreError               something about what is kept
 │   ├── NotFound             the store has nothing of that name
 │   ├── DuplicateNameError   that name is taken by something different
+│   ├── StoreUnreachable     the server that keeps it does not answer
 │   ├── CorruptData          what was stored fails its checksum
 │   └── NewerFormat          written by a DaCapo newer than this one
 ├── DataError                a volume is not what it has to be
@@ -124,6 +125,12 @@ class DuplicateNameError(StoreError):
     """The name is taken by something different."""
 
     exit_code = 4
+
+
+class StoreUnreachable(StoreError):
+    """The server that keeps things does not answer, or not in time."""
+
+    exit_code = 5
 
 
 class CorruptData(StoreError):

@@ -35,6 +35,9 @@ class DaCapoConfig:
         "The folder of weights, snapshots and validations, and of everything with type files.",
         factory=lambda: Path("~/dacapo").expanduser(),
     )
+    weights: str | None = field(
+        "Where checkpoints are kept, if not where configs and stats are: files with type mongo.", default=None
+    )
     compute_context: dict[str, Any] = field(
         "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
         factory=lambda: {"type": "LocalTorch", "config": {}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 
 from dacapo import registry
 from dacapo.experiments.run_config import RunConfig
+from mongo_places import MongoPlace, fresh_place
+from mongod import Mongod
 
 torch.set_num_threads(1)
 
@@ -23,7 +26,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "runs"))
-    for name in ("DACAPO_OPTIONS_FILE", "DACAPO_TYPE", "DACAPO_MONGO_DB_HOST", "DACAPO_MONGO_DB_NAME"):
+    for name in (
+        "DACAPO_OPTIONS_FILE",
+        "DACAPO_TYPE",
+        "DACAPO_MONGO_DB_HOST",
+        "DACAPO_MONGO_DB_NAME",
+        "DACAPO_WEIGHTS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -61,3 +70,37 @@ def trained(trained_once: tuple[RunConfig, Path], tmp_path: Path) -> RunConfig:
     shutil.copytree(folder / "runs", tmp_path / "runs")
     (tmp_path / "data").symlink_to(folder / "data")
     return config
+
+
+@pytest.fixture(scope="session")
+def replica_set_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a replica set of one for all tests, or use the server of ``DACAPO_TEST_MONGO_URI``."""
+    if given := os.environ.get("DACAPO_TEST_MONGO_URI"):
+        yield given
+        return
+    server = Mongod(tmp_path_factory.mktemp("replica-set")).start()
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a server that stands alone for all tests."""
+    server = Mongod(tmp_path_factory.mktemp("standalone"), replica_set=None).start()
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(params=["replica set", "standalone"])
+def mongo_place(request: pytest.FixtureRequest) -> Iterator[MongoPlace]:
+    """Give the test a database of its own, on either sort of server."""
+    fixture = f"{request.param.replace(' ', '_')}_uri"
+    with fresh_place(request.getfixturevalue(fixture)) as place:
+        yield place
+
+
+@pytest.fixture
+def mongo(replica_set_uri: str) -> Iterator[MongoPlace]:
+    """Give the test a database of its own, on a replica set."""
+    with fresh_place(replica_set_uri) as place:
+        yield place

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 import numpy as np
@@ -71,6 +71,9 @@ class StoreBackend(ABC):
     path.  Whatever returns has been made to last, and nobody ever sees half of it.
     """
 
+    # The type of store that checkpoints go to unless the option ``weights`` says otherwise; None: this one.
+    usual_weights: ClassVar[str | None] = None
+
     @classmethod
     @abstractmethod
     def from_options(cls, options: DaCapoConfig) -> Self:
@@ -83,6 +86,10 @@ class StoreBackend(ABC):
 
     def __repr__(self) -> str:
         return self.place
+
+    def prepare(self) -> list[str]:
+        """Make what the place needs before it is used, and return what is there then, in words."""
+        return []
 
     # documents
 
@@ -119,7 +126,10 @@ class StoreBackend(ABC):
 
     @abstractmethod
     def append_block(self, run: str, epoch: int, block: Block) -> None:
-        """Add a block of stats; its sequence has to be the one to come, else ``StoreError``."""
+        """Add a block of stats; its sequence has to be the one to come, else ``StoreError``.
+
+        Adding the last one again, unchanged, does nothing: a retry is safe.
+        """
 
     @abstractmethod
     def tail(self, run: str, epoch: int) -> Tail:

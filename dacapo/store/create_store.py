@@ -37,10 +37,14 @@ def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> S
 
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
-    """Open the store of checkpoints."""
+    """Open the store of checkpoints: where the option ``weights`` says, else where the type keeps them."""
     from .weights_store import WeightsStore
 
-    return WeightsStore(_backend(_options(options, changes)))
+    chosen = _options(options, changes)
+    if chosen.weights is None:
+        usual = _backend_type("type", chosen.type).usual_weights
+        return WeightsStore(_backend(attrs.evolve(chosen, type=usual or chosen.type)))
+    return WeightsStore(_backend_type("weights", chosen.weights).from_options(chosen))
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
@@ -62,8 +66,12 @@ def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoCon
 
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
+    return _backend_type("type", options.type).from_options(options)
+
+
+def _backend_type(option: str, name: str) -> type[StoreBackend]:
     try:
-        backend: type[StoreBackend] = registry.load("stores", options.type)
+        backend: type[StoreBackend] = registry.load("stores", name)
     except PluginError as error:
-        raise InvalidOptions(f"type = {options.type!r}: {error}") from error
-    return backend.from_options(options)
+        raise InvalidOptions(f"{option} = {name!r}: {error}") from error
+    return backend

@@ -126,8 +126,8 @@ class FramedLog:
     def append(self, frame: Frame) -> None:
         """Add a frame and force it to disk.
 
-        Its sequence has to be the one that comes next; anything else means that another
-        process writes too, and raises ``StoreError``.
+        Its sequence has to be the one that comes next, or it is the last one again, unchanged;
+        anything else means that another process writes too, and raises ``StoreError``.
         """
         with explained(self.path, "appending to"), self._opened() as descriptor:
             end = self._end(descriptor)
@@ -136,6 +136,8 @@ class FramedLog:
                     "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
                 )
                 os.ftruncate(descriptor, end.complete)
+            if frame == end.last and end.sequence == frame.sequence + 1:
+                return  # a retry of what was added already
             if frame.sequence != end.sequence:
                 raise StoreError(
                     f"{self.path} was written by another process meanwhile: append {frame.sequence} was "

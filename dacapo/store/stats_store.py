@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from dacapo.errors import StoreError
+from dacapo.errors import StoreError, StoreUnreachable
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.names import Repeated, find_run, run_key
@@ -19,6 +19,7 @@ from .blocks import before, joined
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
+LARGEST = 2**20  # numbers in a block: 8 MB, which every backend can keep in one piece
 Records = dict[tuple[int, str], ScoresRecord]
 
 
@@ -59,6 +60,7 @@ class StatsStore:
     def __init__(self, backend: StoreBackend) -> None:
         self.backend = backend
         self._writing: dict[str, _Writing] = {}
+        self._doubtful: set[str] = set()  # runs with an append that may have been done or not
         self._stats: dict[str, _Seen] = {}
 
     def __repr__(self) -> str:
@@ -106,10 +108,19 @@ class StatsStore:
         if writing.epoch is None:
             self.backend.add_epoch(key, Epoch(0, 0))
             writing.epoch = 0
-        self.backend.append_block(key, writing.epoch, Block(writing.sequence, iterations, columns))
-        self._writing[key] = _Writing(
-            writing.epoch, writing.sequence + 1, int(iterations[-1]) + 1, stats.last
-        )
+        size = LARGEST // (len(columns) + 1)
+        for begin in range(0, len(iterations), size):
+            these = slice(begin, begin + size)
+            piece = {name: column[these] for name, column in columns.items()}
+            block = Block(writing.sequence, iterations[these], piece)
+            try:
+                self.backend.append_block(key, writing.epoch, block)
+            except StoreUnreachable:
+                self._doubtful.add(key)
+                raise
+            until = int(block.iterations[-1]) + 1
+            writing = _Writing(writing.epoch, writing.sequence + 1, until, stats.at(until - 1))
+            self._writing[key] = writing
 
     def retrieve_training_stats(self, run: str | Repeated, subsample: bool | int = False) -> TrainingStats:
         """Return the stats of a run, none for an unknown one.
@@ -145,6 +156,10 @@ class StatsStore:
                 f"another process has gone on with run {key} (its epoch is {newest}, this one's "
                 f"{writing.epoch}), so its stats are no longer taken from here; stop one of the two"
             )
+        if key in self._doubtful:
+            writing = self._end(key)
+            self._stats.pop(key, None)
+            self._doubtful.discard(key)
         seen = self._stats[key].mark_of(stats) if key in self._stats else None
         mark, cut = stats.cut_since(seen or 0)
         rewound = cut is not None and cut < writing.until

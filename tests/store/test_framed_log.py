@@ -12,6 +12,7 @@ import textwrap
 import zlib
 from pathlib import Path
 
+import attrs
 import pytest
 
 from dacapo.errors import NewerFormat, StoreError
@@ -70,12 +71,14 @@ def test_the_end_is_found_without_reading_the_rest(log: FramedLog, monkeypatch):
 
 def test_only_the_next_sequence_is_accepted(log: FramedLog):
     other = FramedLog(log.path)
-    other.append(frame(3))
+    other.append(attrs.evolve(frame(3), body=b"other"))
     with pytest.raises(
         StoreError, match="written by another process meanwhile: append 3 was due, and it is at 4"
     ):
         log.append(frame(3))
     log.append(frame(4))
+    log.append(frame(4))
+    other.append(frame(4))
     assert sequences(log) == [0, 1, 2, 3, 4]
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dacapo.errors import CorruptData, InvalidRequest, StoreError
+from dacapo.errors import CorruptData, InvalidRequest, StoreError, StoreUnreachable
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
 from dacapo.experiments.tasks.post_processors.parameters import ThresholdPostProcessorParameters
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
@@ -17,6 +17,7 @@ from dacapo.experiments.validation_scores import ValidationIterationScores, Vali
 from dacapo.store.backend import Block, Epoch
 from dacapo.store.file_stats_store import FileStatsStore
 from dacapo.store.files import FileBackend
+from dacapo.store.memory import MemoryBackend
 from dacapo.store.parameter_sets import StoredParameters, read_parameters, write_parameters
 from dacapo.store.stats_store import StatsStore
 
@@ -485,3 +486,52 @@ def test_a_conflict_within_an_epoch_is_refused(store):
     backend.append_block("run", 0, Block(1, np.arange(5, 7), {"loss": np.ones(2)}))
     with pytest.raises(StoreError, match="written by another process meanwhile"):
         store.store_training_stats("run", stats)
+
+
+def test_very_many_iterations_are_cut_into_blocks_that_every_backend_can_keep(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("dacapo.store.stats_store.LARGEST", 40)
+    store = StatsStore(MemoryBackend(str(tmp_path)))
+    for until in (25, 35):
+        store.store_training_stats("run", stats_of(0, until))
+    assert [len(block.iterations) for block in store.backend.blocks("run", 0)] == [10, 10, 5, 10]
+    assert StatsStore(store.backend).retrieve_training_stats("run") == stats_of(0, 35)
+
+
+def test_after_an_append_of_unknown_outcome_what_is_stored_is_looked_at(tmp_path: Path):
+    class Wavering(MemoryBackend):
+        fails, does = False, False
+
+        def append_block(self, run: str, epoch: int, block: Block) -> None:
+            if self.does or not self.fails:
+                super().append_block(run, epoch, block)
+            if self.fails:
+                raise StoreUnreachable("on purpose")
+
+    for does in (False, True):
+        backend = Wavering(f"{tmp_path}/{does}")
+        store, stats = StatsStore(backend), stats_of(0, 10)
+        for until, fails in ((10, False), (20, True), (30, True), (40, False)):
+            stats.append(*stats_of(len(stats), until).since(0))
+            backend.fails, backend.does = fails, does
+            if fails:
+                with pytest.raises(StoreUnreachable):
+                    store.store_training_stats("run", stats)
+            else:
+                store.store_training_stats("run", stats)
+        assert StatsStore(backend).retrieve_training_stats("run") == stats_of(0, 40)
+
+
+def test_who_was_overtaken_while_out_of_reach_is_told(tmp_path: Path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise StoreUnreachable("on purpose")
+
+    backend = MemoryBackend(str(tmp_path))
+    late, stats = StatsStore(backend), stats_of(0, 10)
+    late.store_training_stats("run", stats)
+    stats.append(*stats_of(10, 20).since(0))
+    with monkeypatch.context() as patch, pytest.raises(StoreUnreachable):
+        patch.setattr(backend, "append_block", fail)
+        late.store_training_stats("run", stats)
+    StatsStore(backend).begin_epoch("run", 5)
+    with pytest.raises(StoreError, match="another process has gone on with run run"):
+        late.store_training_stats("run", stats)

@@ -1,0 +1,24 @@
+"""``dacapo store``: looking after the place where experiments are kept."""
+
+from __future__ import annotations
+
+import click
+
+from .commands import Group
+
+
+@click.group(cls=Group)
+def store() -> None:
+    """Look after the place where experiments are kept."""
+
+
+@store.command()
+def init() -> None:
+    """Make what the store needs, such as validators and indexes; it may be repeated."""
+    # Imported here: the list of commands must not wait for numpy.
+    from dacapo.store.create_store import create_config_store
+
+    backend = create_config_store().backend
+    for line in backend.prepare():
+        click.echo(line)
+    click.echo(f"ready: {backend.place}", err=True)

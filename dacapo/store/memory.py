@@ -1,0 +1,165 @@
+"""Experiments kept in the memory of this process: the model that other backends are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from dacapo.documents import Document
+from dacapo.errors import StoreError
+
+from . import plain_data
+from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from .blocks import decode_block, decode_scores, encode_block, encode_scores
+
+if TYPE_CHECKING:
+    from dacapo.options import DaCapoConfig
+
+
+@attrs.define
+class _Content:
+    """All that one place holds; logs and blobs as bytes, so that nobody can change them."""
+
+    documents: dict[str, dict[str, Document]] = attrs.field(factory=dict)
+    epochs: dict[str, dict[int, Epoch]] = attrs.field(factory=dict)
+    blocks: dict[str, dict[int, list[bytes]]] = attrs.field(factory=dict)
+    scores: dict[str, dict[int, list[bytes]]] = attrs.field(factory=dict)
+    blobs: dict[str, dict[str, bytes]] = attrs.field(factory=dict)
+    lock: Any = attrs.field(factory=RLock)
+
+
+_places: dict[str, _Content] = {}
+
+
+class MemoryBackend(StoreBackend):
+    """Keeps everything until the process ends; backends of the same name share what they keep."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._content = _places.setdefault(name, _Content())
+
+    @classmethod
+    def from_options(cls, options: DaCapoConfig) -> Self:
+        """Open the place that is called as the folder ``runs_base_dir``; no file is made."""
+        return cls(str(options.runs_base_dir))
+
+    @property
+    def place(self) -> str:
+        return f"the memory of this process, under {self.name}"
+
+    # documents
+
+    def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
+        plain = plain_data.copied(document)
+        with self._content.lock:
+            taken = self._content.documents.setdefault(collection, {})
+            if key in taken and not replace:
+                return False
+            taken[key] = plain
+            return True
+
+    def get(self, collection: str, key: str) -> Document | None:
+        document = self._content.documents.get(collection, {}).get(key)
+        return None if document is None else plain_data.copied(document)
+
+    def keys(self, collection: str, prefix: str = "") -> list[str]:
+        with self._content.lock:
+            return _beginning(prefix, self._content.documents.get(collection, {}))
+
+    def remove(self, collection: str, key: str) -> bool:
+        return self._content.documents.get(collection, {}).pop(key, None) is not None
+
+    # logs
+
+    def epochs(self, run: str) -> list[Epoch]:
+        with self._content.lock:
+            return [epoch for _, epoch in sorted(self._content.epochs.get(run, {}).items())]
+
+    def add_epoch(self, run: str, epoch: Epoch) -> bool:
+        with self._content.lock:
+            return self._content.epochs.setdefault(run, {}).setdefault(epoch.number, epoch) is epoch
+
+    def append_block(self, run: str, epoch: int, block: Block) -> None:
+        """Append, or find that the last one is given again."""
+        data = encode_block(block)
+        with self._content.lock:
+            log = self._content.blocks.setdefault(run, {}).setdefault(epoch, [])
+            if log and block.sequence == len(log) - 1 and log[-1] == data:
+                return
+            if block.sequence != len(log):
+                raise StoreError(
+                    f"run {run} in {self.place}: block {block.sequence} of epoch {epoch} was given where "
+                    f"{len(log)} was due; make sure that only one process trains a run"
+                )
+            log.append(data)
+
+    def tail(self, run: str, epoch: int) -> Tail:
+        blocks = self.blocks(run, epoch)
+        return Tail(blocks[-1] if blocks else None, len(blocks))
+
+    def blocks(self, run: str, epoch: int) -> list[Block]:
+        log = self._content.blocks.get(run, {}).get(epoch, [])
+        return [decode_block(data, sequence) for sequence, data in enumerate(log)]
+
+    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+        with self._content.lock:
+            self._content.scores.setdefault(run, {}).setdefault(epoch, []).append(encode_scores(record))
+
+    def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
+        return [decode_scores(data) for data in self._content.scores.get(run, {}).get(epoch, [])]
+
+    def remove_stats(self, run: str) -> bool:
+        return self._remove_logs(run, self._content.blocks)
+
+    def remove_scores(self, run: str) -> bool:
+        return self._remove_logs(run, self._content.scores)
+
+    def logged_runs(self, prefix: str = "") -> list[str]:
+        with self._content.lock:
+            return _beginning(prefix, self._content.epochs)
+
+    def _remove_logs(self, run: str, logs: dict[str, dict[int, list[bytes]]]) -> bool:
+        """Remove one sort of a run's logs, and with the last of them its epochs too."""
+        with self._content.lock:
+            removed = logs.pop(run, None) is not None
+            if run not in self._content.blocks and run not in self._content.scores:
+                self._content.epochs.pop(run, None)
+            return removed
+
+    # blobs
+
+    def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
+        data = b"".join(_as_bytes(chunks))
+        with self._content.lock:
+            self._content.blobs.setdefault(run, {})[name] = data
+
+    def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
+        data = self._content.blobs.get(run, {}).get(name)
+        return None if data is None else bytearray(data)
+
+    def blobs(self, run: str, prefix: str = "") -> list[str]:
+        with self._content.lock:
+            return _beginning(prefix, self._content.blobs.get(run, {}))
+
+    def remove_blobs(self, run: str, prefix: str = "") -> bool:
+        with self._content.lock:
+            gone = [self._content.blobs[run].pop(name) for name in self.blobs(run, prefix)]
+            if not self._content.blobs.get(run):
+                self._content.blobs.pop(run, None)
+            return bool(gone)
+
+    def blob_runs(self, prefix: str = "") -> list[str]:
+        with self._content.lock:
+            return _beginning(prefix, self._content.blobs)
+
+
+def _beginning(prefix: str, names: Iterable[str]) -> list[str]:
+    """Return the names that begin with a text, sorted."""
+    return sorted(name for name in names if name.startswith(prefix))
+
+
+def _as_bytes(chunks: Iterable[Any]) -> Iterator[bytes]:
+    return (bytes(memoryview(chunk).cast("B")) for chunk in chunks)

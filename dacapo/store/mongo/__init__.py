@@ -1,0 +1,5 @@
+"""Experiments kept in MongoDB."""
+
+from .backend import MongoBackend
+
+__all__ = ["MongoBackend"]

@@ -1,0 +1,256 @@
+"""Experiments kept in a MongoDB database, for a whole lab.
+
+dacapo.documents.<collection>   one document an entry
+dacapo.epochs                   the epochs of runs, and where they begin
+dacapo.stats                    an entry an append: columns packed as little-endian float64
+dacapo.scores                   an entry an iteration and dataset, labelled
+dacapo.blobs                    which upload in GridFS (dacapo.weights) is behind a name
+dacapo.meta                     the format
+
+The ``_id`` of each is its key: the database itself makes sure that it is given once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from dacapo.documents import Document
+from dacapo.errors import InvalidOptions, StoreError
+from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+
+from . import records, schema
+from .blobs import Blobs
+from .connection import Connection
+from .records import Entry, beginning
+
+if TYPE_CHECKING:
+    from dacapo.options import DaCapoConfig
+
+logger = logging.getLogger(__name__)
+
+_opened: dict[tuple[str, str], int] = {}
+
+
+class MongoBackend(StoreBackend):
+    """Keeps everything in one database of a server or replica set.
+
+    The first opening in a process says what was found, and prepares a new database if the
+    account may.  Raises ``StoreUnreachable`` if there is no answer in time, ``InvalidOptions``
+    for what is no URI or no name of a database, ``NewerFormat`` if a newer DaCapo made it, and
+    ``StoreError`` if the server does not let this account do what is asked.
+
+    It holds no connection, so it may be pickled, and used in forked and spawned processes: each
+    makes a client of its own when it first needs one.
+    """
+
+    usual_weights = "files"
+
+    def __init__(self, uri: str, name: str) -> None:
+        self._connection = Connection(uri, name)
+        self._blobs = Blobs(self._connection)
+        if _opened.get((uri, name)) != os.getpid():
+            logger.info("%s", schema.describe(self._connection))
+            schema.prepare_if_allowed(self._connection)
+            _opened[uri, name] = os.getpid()
+
+    @classmethod
+    def from_options(cls, options: DaCapoConfig) -> Self:
+        """Open the database ``mongo_db_name`` on the server ``mongo_db_host``."""
+        for key in ("mongo_db_host", "mongo_db_name"):
+            if not getattr(options, key):
+                raise InvalidOptions(
+                    f"a store in MongoDB needs the option {key}, and it is not set; add it to dacapo.yaml "
+                    f"or set DACAPO_{key.upper()}"
+                )
+        return cls(str(options.mongo_db_host), str(options.mongo_db_name))
+
+    @property
+    def place(self) -> str:
+        return self._connection.place
+
+    def prepare(self) -> list[str]:
+        return schema.prepare(self._connection)
+
+    # documents
+
+    def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
+        name, entry = schema.collection_of(collection), records.write_document(key, document)
+        if not replace:
+            return self._connection.create(name, entry)
+        there = self._connection.collection(name)
+
+        def put() -> None:
+            try:
+                there.replace_one({"_id": entry["_id"]}, entry, upsert=True)
+            except DuplicateKeyError:  # somebody else stored the first one in this moment
+                there.replace_one({"_id": entry["_id"]}, entry, upsert=True)
+
+        self._connection.write(f"storing {key} among the {collection}", put)
+        return True
+
+    def get(self, collection: str, key: str) -> Document | None:
+        with self._connection.explained(f"reading {key} of the {collection}"):
+            entry = self._documents(collection).find_one({"_id": str(key)})
+        return None if entry is None else records.read_document(entry)
+
+    def keys(self, collection: str, prefix: str = "") -> list[str]:
+        with self._connection.explained(f"listing the {collection}"):
+            found = self._documents(collection).find({"_id": beginning(prefix)}, {"_id": 1}).sort("_id")
+            return [entry["_id"] for entry in found]
+
+    def remove(self, collection: str, key: str) -> bool:
+        """Remove the document that is found, and not one that replaces it in this moment."""
+        there, doing = self._documents(collection), f"removing {key} of the {collection}"
+        while True:
+            with self._connection.explained(doing):
+                entry = there.find_one({"_id": str(key)}, {"token": 1})
+            if entry is None:
+                return False
+            attempts: list[int] = []
+
+            def delete(attempts: list[int] = attempts, entry: Entry = entry) -> None:
+                attempts.append(0)
+                attempts.append(there.delete_one(entry).deleted_count)
+
+            self._connection.write(doing, delete)
+            # After an attempt of unknown outcome, that it is gone means that it was this one's doing.
+            if attempts[-1] or len(attempts) > 2:
+                return True
+
+    def _documents(self, collection: str) -> Any:
+        return self._connection.collection(schema.collection_of(collection))
+
+    # logs
+
+    def epochs(self, run: str) -> list[Epoch]:
+        with self._connection.explained(f"reading the epochs of run {run}"):
+            return [records.read_epoch(entry) for entry in self._log(schema.EPOCHS, run).sort("_id")]
+
+    def newest_epoch(self, run: str) -> int | None:
+        with self._connection.explained(f"reading the epochs of run {run}"):
+            entry = self._newest(schema.EPOCHS, run)
+        return None if entry is None else records.read_epoch(entry).number
+
+    def add_epoch(self, run: str, epoch: Epoch) -> bool:
+        return self._connection.create(schema.EPOCHS, records.write_epoch(run, epoch))
+
+    def append_block(self, run: str, epoch: int, block: Block) -> None:
+        """Insert the block under its sequence: one write, and no lock.
+
+        That the sequence before it is there is looked up by key, so that there is never a gap.
+        """
+        entry = records.write_block(run, epoch, block)
+        there = self._connection.collection(schema.STATS)
+
+        def append() -> None:
+            if block.sequence and not self._has(run, epoch, block.sequence - 1):
+                self._refuse(run, epoch, block)
+            try:
+                there.insert_one(entry)
+            except DuplicateKeyError:
+                if self._newest(schema.STATS, records.epoch_key(run, epoch)) != entry:
+                    self._refuse(run, epoch, block)
+
+        self._connection.write(f"appending to the stats of run {run}", append)
+
+    def _has(self, run: str, epoch: int, sequence: int) -> bool:
+        """Say whether a block is there; answered by the index of keys alone."""
+        key = records.log_key(run, epoch, sequence)
+        return self._connection.collection(schema.STATS).find_one({"_id": key}, {"_id": 1}) is not None
+
+    def _refuse(self, run: str, epoch: int, block: Block) -> None:
+        """Say that somebody else writes too."""
+        raise StoreError(
+            f"the stats of run {run} in {self.place} were written by another process meanwhile: block "
+            f"{block.sequence} of epoch {epoch} is not the one to come; make sure that only one process "
+            "trains a run"
+        )
+
+    def tail(self, run: str, epoch: int) -> Tail:
+        with self._connection.explained(f"reading the stats of run {run}"):
+            entry = self._newest(schema.STATS, records.epoch_key(run, epoch))
+        return Tail() if entry is None else Tail(records.read_block(entry), entry["sequence"] + 1)
+
+    def blocks(self, run: str, epoch: int) -> list[Block]:
+        with self._connection.explained(f"reading the stats of run {run}"):
+            found = self._log(schema.STATS, records.epoch_key(run, epoch)).sort("_id")
+            return [records.read_block(entry) for entry in found]
+
+    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+        """Insert the scores behind the newest; if somebody was quicker, behind theirs."""
+        key, token = records.epoch_key(run, epoch), records.token()
+        while True:
+            with self._connection.explained(f"reading the scores of run {run}"):
+                newest = self._newest(schema.SCORES, key, {"sequence": 1})
+            sequence = newest["sequence"] + 1 if newest else 0
+            entry = records.write_scores(run, epoch, sequence, record)
+            if self._connection.create(schema.SCORES, entry | {"token": token}):
+                return
+
+    def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
+        with self._connection.explained(f"reading the scores of run {run}"):
+            found = self._log(schema.SCORES, records.epoch_key(run, epoch)).sort("_id")
+            return [records.read_scores(entry) for entry in found]
+
+    def remove_stats(self, run: str) -> bool:
+        return self._remove_logs(run, schema.STATS)
+
+    def remove_scores(self, run: str) -> bool:
+        return self._remove_logs(run, schema.SCORES)
+
+    def logged_runs(self, prefix: str = "") -> list[str]:
+        return self._runs(schema.EPOCHS, prefix)
+
+    def _log(self, collection: str, key: str, fields: Entry | None = None) -> Any:
+        """Begin a query for what lies below a key."""
+        return self._connection.collection(collection).find({"_id": beginning(f"{key}/")}, fields)
+
+    def _newest(self, collection: str, key: str, fields: Entry | None = None) -> Entry | None:
+        """Return the last entry below a key, reading no other."""
+        return next(self._log(collection, key, fields).sort("_id", DESCENDING).limit(1), None)
+
+    def _runs(self, collection: str, prefix: str) -> list[str]:
+        """Return the runs in a collection, sorted."""
+        stages: list[Entry] = [{"$match": {"_id": beginning(prefix)}}, {"$group": {"_id": "$run"}}]
+        with self._connection.explained(f"listing the runs of {collection}"):
+            return sorted(entry["_id"] for entry in self._connection.collection(collection).aggregate(stages))
+
+    def _remove_logs(self, run: str, collection: str) -> bool:
+        """Remove one sort of a run's logs, and with the last of them its epochs too."""
+        with self._connection.explained(f"reading the logs of run {run}"):
+            removed = self._newest(collection, run, {"_id": 1}) is not None
+        self._remove_all(run, collection)
+        with self._connection.explained(f"reading the logs of run {run}"):
+            left = [self._newest(one, run, {"_id": 1}) for one in (schema.STATS, schema.SCORES)]
+        if left == [None, None]:
+            self._remove_all(run, schema.EPOCHS)
+        return removed
+
+    def _remove_all(self, run: str, collection: str) -> None:
+        there, condition = self._connection.collection(collection), {"_id": beginning(f"{run}/")}
+        self._connection.write(
+            f"removing the {collection.rpartition('.')[2]} of run {run}", lambda: there.delete_many(condition)
+        )
+
+    # blobs
+
+    def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
+        self._blobs.put(run, name, chunks)
+
+    def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
+        return self._blobs.get(run, name)
+
+    def blobs(self, run: str, prefix: str = "") -> list[str]:
+        return self._blobs.names(run, prefix)
+
+    def remove_blobs(self, run: str, prefix: str = "") -> bool:
+        return self._blobs.remove(run, prefix)
+
+    def blob_runs(self, prefix: str = "") -> list[str]:
+        return self._runs(schema.BLOBS, prefix)

@@ -1,0 +1,190 @@
+"""The way to a MongoDB server: one client per process and URI, what writes wait for, errors in our words.
+
+Every write is acknowledged by a majority of the servers, each from its journal, whatever the
+URI says: without that a server that is killed loses what it had acknowledged.  Nothing waits
+without end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pymongo
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.errors import BSONError
+from bson.int64 import Int64
+from pymongo import MongoClient, errors
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from dacapo.errors import DacapoError, InvalidDocument, InvalidOptions, StoreError, StoreUnreachable
+from dacapo.options import redacted
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+# In milliseconds; what the URI says wins.  Without them a driver waits for minutes.
+TIME_OUTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000, "timeoutMS": 25_000}
+UNAUTHORIZED, WRONG_LOGIN, EXISTS, INVALID, TOO_LARGE = 13, 18, 48, 121, 10334
+Answer = TypeVar("Answer")
+Client = MongoClient[dict[str, Any]]
+
+_clients: dict[str, Client] = {}
+_inherited: list[Client] = []  # of the process that this one was forked from: neither used nor closed
+
+
+class _PlainInteger(TypeDecoder):
+    """Whole numbers of 64 bits come back as the type that they went in with."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+_HANDLES: dict[str, Any] = {
+    "codec_options": CodecOptions(type_registry=TypeRegistry([_PlainInteger()])),
+    "write_concern": WriteConcern("majority", j=True),
+    "read_concern": ReadConcern("majority"),
+    "read_preference": ReadPreference.PRIMARY,
+}
+
+
+class Connection:
+    """One database on a server; holds no socket, so it may be copied to other processes."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        self.uri, self.name = uri, name
+        hosts = re.sub(r"^[^:]+://|[/?].*$|[^/?]*@", "", uri)
+        self.place = f"the MongoDB database {name} on {hosts}"
+
+    @property
+    def client(self) -> Client:
+        """This process's client of the server."""
+        if self.uri not in _clients:
+            _clients[self.uri] = _connect(self.uri)
+        return _clients[self.uri]
+
+    @property
+    def database(self) -> Database[dict[str, Any]]:
+        """The database; writes through it are acknowledged by a majority, from their journals."""
+        try:
+            return self.client.get_database(self.name, **_HANDLES)
+        except errors.InvalidName as error:
+            raise InvalidOptions(f"mongo_db_name = {self.name!r}: {error}") from error
+
+    def collection(self, name: str) -> Collection[dict[str, Any]]:
+        """A collection; writes to it are acknowledged by a majority, from their journals."""
+        return self.database.get_collection(name, **_HANDLES)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turn what the driver or the server refuses into an error that says what to do."""
+        try:
+            yield
+        except (errors.PyMongoError, BSONError, OverflowError) as error:
+            raise self._translated(error, f"{doing} in {self.place} failed") from error
+
+    def write(self, doing: str, action: Callable[[], Answer]) -> Answer:
+        """Do something that may be done again: an unknown outcome is resolved by doing so.
+
+        The driver itself repeats single writes on replica sets only, and never on a server that
+        stands alone.  All attempts together take no longer than the time-out.
+        """
+        with self.explained(doing), pymongo.timeout(self.client.options.timeout):
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return action()
+                except errors.AutoReconnect as error:
+                    if error.timeout:
+                        raise
+                    logger.info("%s: the connection broke; trying again", doing)
+            return action()
+
+    def create(self, collection: str, entry: dict[str, Any]) -> bool:
+        """Insert an entry, once; return False if there is another of its ``_id``.
+
+        Its ``token``, which no other has, tells whether an attempt of unknown outcome was done.
+        """
+        there = self.collection(collection)
+
+        def insert() -> bool:
+            try:
+                there.insert_one(entry)
+            except errors.DuplicateKeyError:
+                mine = {"_id": entry["_id"], "token": entry["token"]}
+                return there.find_one(mine, {"_id": 1}) is not None
+            return True
+
+        return self.write(f"storing {entry['_id']}", insert)
+
+    def _translated(self, error: Exception, what: str) -> DacapoError:
+        """Return what happened in our words: what, where, and what to do about it."""
+        code = getattr(error, "code", None)
+        timed_out = getattr(error, "timeout", False)
+        reason = redacted(str(error).split(", Timeout:")[0].split(", full error:")[0])
+        if code == UNAUTHORIZED:
+            return StoreError(
+                f"{what}: this account may not do that ({reason}); ask for a role that may, "
+                "and if the database is new let somebody who may run  dacapo store init"
+            )
+        if code == WRONG_LOGIN:
+            return StoreError(
+                f"{what}: the server does not accept the user or password in mongo_db_host; check both, "
+                "and that authSource names the database the user belongs to"
+            )
+        if isinstance(error, errors.DocumentTooLarge) or code == TOO_LARGE or "too large" in reason:
+            return StoreError(
+                f"{what}: MongoDB keeps at most 16 MB in one document, and this one is larger; "
+                "keep large data in files and name them in the config"
+            )
+        if isinstance(error, errors.ConnectionFailure) or timed_out:
+            return StoreUnreachable(
+                f"{what}: no answer ({reason}). Check that the server runs, that mongo_db_host and its port "
+                "are right, and that this machine may reach it"
+            )
+        if code == INVALID:
+            return StoreError(f"{what}: the database refuses it as malformed ({reason})")
+        if not isinstance(error, errors.PyMongoError):
+            return InvalidDocument(f"{what}: it cannot be written as BSON ({reason})")
+        return StoreError(f"{what}: {reason}")
+
+
+def _connect(uri: str) -> Client:
+    """Make a client; it connects when it is first used."""
+    try:
+        given = {key.lower() for key in parse_uri(uri, validate=True, warn=False)["options"]}
+        time_outs = {key: value for key, value in TIME_OUTS.items() if key.lower() not in given}
+        return MongoClient(uri, appname="dacapo", tz_aware=True, retryWrites=True, **time_outs)  # type: ignore[arg-type]
+    except (errors.ConfigurationError, errors.ConnectionFailure, ValueError) as error:
+        # What the driver says may hold a part of the password, so only its kind is passed on.
+        raise InvalidOptions(
+            f"mongo_db_host is no URI of a MongoDB server ({type(error).__name__}); it should read "
+            "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40"
+        ) from None
+
+
+def close_all() -> None:
+    """Close the clients of this process; they are made again when they are needed."""
+    while _clients:
+        _clients.popitem()[1].close()
+
+
+def _forget() -> None:
+    """Leave the parent's clients alone in a forked process: sockets cannot be shared."""
+    _inherited.extend(_clients.values())
+    _clients.clear()
+
+
+atexit.register(close_all)
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,130 @@
+"""What is stored in MongoDB and how: keys that sort, columns packed as little-endian float64.
+
+Keys are texts with numbers of fixed width, so one index, that of ``_id``, which every
+collection has and nobody can drop, keeps them unique, finds the newest, and lists what
+belongs to a run or an epoch in order.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+from dacapo.documents import Document, from_json, to_json
+from dacapo.store import plain_data
+from dacapo.store.backend import Block, Epoch, ScoresRecord
+
+Entry = dict[str, Any]
+_DIGITS = 10
+_LAST = "\U0010ffff"  # sorts behind whatever a name may contain
+_LARGEST = 2**63
+
+
+def token() -> str:
+    """Return a text that marks one write, so that it is known again after an unknown outcome."""
+    return secrets.token_hex(8)
+
+
+def beginning(prefix: str) -> Entry:
+    """Return the condition that a key begins with a text; the index of keys answers it."""
+    return {"$gte": prefix, "$lt": prefix + _LAST}
+
+
+def epoch_key(run: str, number: int) -> str:
+    """Return the key of an epoch, sorting by run and number."""
+    return f"{run}/{number:0{_DIGITS}}"
+
+
+def log_key(run: str, epoch: int, sequence: int) -> str:
+    """Return the key of an append, sorting by run, epoch and sequence."""
+    return f"{epoch_key(run, epoch)}/{sequence:0{_DIGITS}}"
+
+
+def write_document(key: str, document: Document) -> Entry:
+    """Return the entry of a document; as JSON where BSON would not take it word for word."""
+    plain = plain_data.copied(document)
+    content = {"json": to_json(plain)} if _is_odd(plain) else {"document": plain}
+    return {"_id": str(key), **content, "token": token()}
+
+
+def read_document(entry: Entry) -> Document:
+    """Return the document of an entry."""
+    document: Document = from_json(entry["json"]) if "json" in entry else entry["document"]
+    return document
+
+
+def _is_odd(value: Any) -> bool:
+    """Say whether there are keys with NUL, or whole numbers beyond 64 bits."""
+    if isinstance(value, dict):
+        return any("\0" in key or _is_odd(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_is_odd(item) for item in value)
+    return type(value) is int and not -_LARGEST <= value < _LARGEST
+
+
+def write_epoch(run: str, epoch: Epoch) -> Entry:
+    """Return the entry of an epoch."""
+    key = epoch_key(run, epoch.number)
+    return {"_id": key, "run": str(run), "epoch": epoch.number, "start": epoch.start, "token": token()}
+
+
+def read_epoch(entry: Entry) -> Epoch:
+    """Return the epoch of an entry."""
+    return Epoch(entry["epoch"], entry["start"])
+
+
+def write_block(run: str, epoch: int, block: Block) -> Entry:
+    """Return the entry of a block; iterations are left out where they simply count up."""
+    iterations = np.ascontiguousarray(block.iterations, "<i8")
+    first, last = int(iterations[0]), int(iterations[-1])
+    entry = {
+        "_id": log_key(run, epoch, block.sequence),
+        "run": str(run),
+        "epoch": epoch,
+        "sequence": block.sequence,
+        "first": first,
+        "last": last,
+        "count": len(iterations),
+        "metrics": list(block.columns),
+        "columns": [np.ascontiguousarray(column, "<f8").tobytes() for column in block.columns.values()],
+    }
+    if last - first + 1 != len(iterations):
+        entry["iterations"] = iterations.tobytes()
+    return entry
+
+
+def read_block(entry: Entry) -> Block:
+    """Return the block of an entry."""
+    if "iterations" in entry:
+        iterations = np.frombuffer(entry["iterations"], "<i8").astype(np.int64, copy=False)
+    else:
+        iterations = np.arange(entry["first"], entry["last"] + 1, dtype=np.int64)
+    columns = {
+        name: np.frombuffer(data, "<f8")
+        for name, data in zip(entry["metrics"], entry["columns"], strict=True)
+    }
+    return Block(entry["sequence"], iterations, columns)
+
+
+def write_scores(run: str, epoch: int, sequence: int, record: ScoresRecord) -> Entry:
+    """Return the entry of scores: labels as plain data, the numbers packed."""
+    return {
+        "_id": log_key(run, epoch, sequence),
+        "run": str(run),
+        "epoch": epoch,
+        "sequence": sequence,
+        "iteration": record.iteration,
+        "dataset": record.dataset,
+        "labels": write_document("", {"parameters": record.parameters, "criteria": record.criteria}),
+        "values": np.ascontiguousarray(record.values, "<f8").tobytes(),
+    }
+
+
+def read_scores(entry: Entry) -> ScoresRecord:
+    """Return the scores of an entry."""
+    labels = read_document(entry["labels"])
+    shape = len(labels["parameters"]), len(labels["criteria"])
+    values = np.frombuffer(entry["values"], "<f8").reshape(shape)
+    return ScoresRecord(entry["iteration"], entry["dataset"], values=values, **labels)

@@ -1,0 +1,223 @@
+"""The same random commands to two backends, and the same answers demanded.
+
+    class TestMyBackend(comparison(open_model, open_mine).TestCase):
+        settings = settings(max_examples=20, stateful_step_count=30)
+
+The first, the model, is as a rule the memory backend.  Answers are compared with the type of
+every value, the order of keys, NaN and the sign of zero; errors by their class.  Each example
+is played in a new place, and either side may be opened again at any moment.
+
+Needs ``hypothesis``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from dacapo.errors import DacapoError
+from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+
+from .stores import Opener
+
+# Begins a new place, and returns the function that opens it.
+Fresh = Callable[[], Opener]
+
+COLLECTIONS = st.sampled_from(["tasks", "runs"])
+RUNS = st.sampled_from(["run", "run:1", "run-2", "ärger 1"])
+NAMES = st.sampled_from(["a", "a-b", "ab", "ä.b", "run", "run:1"])
+PREFIXES = st.sampled_from(["", "a", "ab", "run:", "x"])
+BLOBS = st.sampled_from(["iterations/1/model", "iterations/10/model", "iterations/10/manifest", "trace"])
+BLOB_PREFIXES = st.sampled_from(["", "iterations/", "iterations/1", "iterations/10/", "trace", "none/"])
+NUMBERS = st.floats() | st.sampled_from([-0.0, 5e-324, 1e308])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["a.b", "$set", "", "$", "ü", "__type__", "_id"]) | TEXTS
+DOCUMENTS = st.dictionaries(KEYS, PLAIN, max_size=4)
+
+
+class Comparison(RuleBasedStateMachine):
+    """Commands that stay within what the stores ask of a backend."""
+
+    fresh: tuple[Fresh, Fresh]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [fresh() for fresh in self.fresh]
+        self.backends = [open_backend() for open_backend in self.open]
+        self.known: dict[str, set[int]] = {}
+
+    def both(self, command: Callable[[StoreBackend], Any]) -> Any:
+        """Give a command to both, compare, and return the answer."""
+        model, subject = (_answer(command, backend) for backend in self.backends)
+        assert repr(model) == repr(subject), f"the model says {model}, and {self.backends[1]!r} {subject}"
+        return model
+
+    @rule(which=st.sampled_from([0, 1]))
+    def open_again(self, which: int) -> None:
+        """Open the same place again, as another process would."""
+        self.backends[which] = self.open[which]()
+
+    # documents
+
+    @rule(collection=COLLECTIONS, key=NAMES, document=DOCUMENTS, replace=st.booleans())
+    def put(self, collection: str, key: str, document: dict[str, Any], replace: bool) -> None:
+        """Store a document; whatever came of it, both have the same afterwards."""
+        self.both(lambda backend: backend.put(collection, key, document, replace=replace))
+        self.both(lambda backend: backend.get(collection, key))
+
+    @rule(collection=COLLECTIONS, key=NAMES)
+    def remove(self, collection: str, key: str) -> None:
+        """Remove a document, or find that there is none."""
+        self.both(lambda backend: backend.remove(collection, key))
+        self.both(lambda backend: backend.get(collection, key))
+
+    @rule(collection=COLLECTIONS, prefix=PREFIXES)
+    def list_keys(self, collection: str, prefix: str) -> None:
+        """List keys by how they begin."""
+        self.both(lambda backend: backend.keys(collection, prefix))
+
+    # logs
+
+    @rule(run=RUNS, number=st.integers(0, 11), start=st.integers(0, 50))
+    def add_epoch(self, run: str, number: int, start: int) -> None:
+        """Begin an epoch, out of order too, or find it taken."""
+        self.both(lambda backend: backend.add_epoch(run, Epoch(number, start)))
+        self.known.setdefault(run, set()).add(number)
+
+    def _an_epoch(self, data: st.DataObject) -> tuple[str, int]:
+        """Return a run and one of its epochs."""
+        run = data.draw(st.sampled_from(sorted(self.known)))
+        return run, data.draw(st.sampled_from(sorted(self.known[run])))
+
+    @precondition(lambda self: self.known)
+    @rule(
+        data=st.data(),
+        late=st.sampled_from([0, 0, 0, -1, 1]),
+        iterations=st.sets(st.integers(0, 2**40), min_size=1, max_size=4),
+        metrics=st.lists(TEXTS, unique=True, max_size=3),
+        value=NUMBERS,
+        times=st.integers(1, 2),
+    )
+    def append_block(
+        self,
+        data: st.DataObject,
+        late: int,
+        iterations: set[int],
+        metrics: list[str],
+        value: float,
+        times: int,
+    ) -> None:
+        """Append a block, often the one to come, and sometimes twice."""
+        run, epoch = self._an_epoch(data)
+        due = self.backends[0].tail(run, epoch).sequence
+        columns = {name: np.full(len(iterations), value) for name in metrics}
+        block = Block(max(0, due + late), np.array(sorted(iterations)), columns)
+        for _ in range(times):
+            self.both(lambda backend: backend.append_block(run, epoch, block))
+
+    @precondition(lambda self: self.known)
+    @rule(
+        data=st.data(),
+        iteration=st.integers(0, 2**40),
+        dataset=TEXTS,
+        labels=st.lists(DOCUMENTS, max_size=2),
+        value=NUMBERS,
+    )
+    def append_scores(
+        self, data: st.DataObject, iteration: int, dataset: str, labels: list[dict[str, Any]], value: float
+    ) -> None:
+        """Append scores with labels of any sort."""
+        run, epoch = self._an_epoch(data)
+        values = np.full((len(labels), 2), value)
+        record = ScoresRecord(iteration, dataset, labels, [{"name": "a"}, {"name": "b"}], values)
+        self.both(lambda backend: backend.append_scores(run, epoch, record))
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def read_log(self, data: st.DataObject) -> None:
+        """Read all that one epoch holds."""
+        run, epoch = self._an_epoch(data)
+        self.both(lambda backend: backend.epochs(run))
+        self.both(lambda backend: backend.newest_epoch(run))
+        self.both(lambda backend: backend.tail(run, epoch))
+        self.both(lambda backend: backend.blocks(run, epoch))
+        self.both(lambda backend: backend.scores(run, epoch))
+
+    @rule(run=RUNS, stats=st.booleans())
+    def remove_log(self, run: str, stats: bool) -> None:
+        """Remove stats or scores; with the last of them go the epochs."""
+        self.both(lambda backend: backend.remove_stats(run) if stats else backend.remove_scores(run))
+        if not self.backends[0].epochs(run):
+            self.known.pop(run, None)
+
+    @rule(prefix=PREFIXES)
+    def list_logged_runs(self, prefix: str) -> None:
+        """List the runs that have epochs."""
+        self.both(lambda backend: backend.logged_runs(prefix))
+
+    # blobs
+
+    @rule(run=RUNS, name=BLOBS, chunks=st.lists(st.binary(max_size=50), max_size=3))
+    def put_blob(self, run: str, name: str, chunks: list[bytes]) -> None:
+        """Publish a blob in pieces, in place of the one that may be there."""
+        self.both(lambda backend: backend.put_blob(run, name, chunks))
+
+    @rule(run=RUNS, name=BLOBS, mapped=st.booleans())
+    def get_blob(self, run: str, name: str, mapped: bool) -> None:
+        """Read a blob, or find that there is none."""
+        self.both(lambda backend: backend.get_blob(run, name, mapped=mapped))
+
+    @rule(run=RUNS, prefix=BLOB_PREFIXES)
+    def list_blobs(self, run: str, prefix: str) -> None:
+        """List blobs by how their names begin."""
+        self.both(lambda backend: backend.blobs(run, prefix))
+
+    @rule(run=RUNS, prefix=BLOB_PREFIXES)
+    def remove_blobs(self, run: str, prefix: str) -> None:
+        """Remove blobs by how their names begin."""
+        self.both(lambda backend: backend.remove_blobs(run, prefix))
+
+    @rule(prefix=PREFIXES)
+    def list_blob_runs(self, prefix: str) -> None:
+        """List the runs that have blobs; one without may be listed too."""
+        self.both(lambda backend: [run for run in backend.blob_runs(prefix) if backend.blobs(run)])
+
+
+def comparison(model: Fresh, subject: Fresh) -> type[Comparison]:
+    """Return the machine that compares two backends; see ``Fresh``."""
+    return type("Comparison", (Comparison,), {"fresh": (staticmethod(model), staticmethod(subject))})
+
+
+def _answer(command: Callable[[StoreBackend], Any], backend: StoreBackend) -> Any:
+    """Return what a backend answers in a form that can be compared, be it an error."""
+    try:
+        return _comparable(command(backend))
+    except DacapoError as error:
+        return type(error).__name__
+
+
+def _comparable(answer: Any) -> Any:
+    """Return an answer as plain data, columns as their bytes."""
+    if isinstance(answer, list):
+        return [_comparable(item) for item in answer]
+    if isinstance(answer, Tail):
+        return _comparable(answer.block), answer.sequence
+    if isinstance(answer, Block):
+        columns = {name: column.tobytes() for name, column in answer.columns.items()}
+        return answer.sequence, answer.iterations.tolist(), columns
+    if isinstance(answer, ScoresRecord):
+        labels = {field: value for field, value in attrs.asdict(answer).items() if field != "values"}
+        return labels, answer.values.shape, answer.values.tobytes()
+    if hasattr(answer, "tobytes") or isinstance(answer, bytearray) or hasattr(answer, "madvise"):
+        return bytes(answer)
+    return answer

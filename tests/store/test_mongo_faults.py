@@ -1,0 +1,227 @@
+"""The MongoDB backend behind a network that fails, a server that is gone, and accounts that may not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymongo
+import pytest
+
+from dacapo.errors import StoreError, StoreUnreachable
+from dacapo.experiments.training_stats import TrainingStats
+from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.mongo import MongoBackend, connection
+from dacapo.store.stats_store import StatsStore
+from mongo_places import MongoPlace
+from mongod import Mongod
+from proxy import Proxy
+
+PASSWORD = "hunter2"
+ROUNDS, KILLS = 1, 1
+
+
+@pytest.fixture
+def proxy(mongo_place: MongoPlace) -> Iterator[Proxy]:
+    between = Proxy(int(mongo_place.uri.rstrip("/").rpartition(":")[2]))
+    yield between
+    connection.close_all()
+    between.close()
+
+
+def block(sequence: int) -> Block:
+    return Block(sequence, np.array([sequence]), {"loss": np.array([0.5])})
+
+
+def scores(iteration: int) -> ScoresRecord:
+    return ScoresRecord(iteration, "a", [], [], np.empty((0, 0)))
+
+
+def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, proxy: Proxy):
+    """Each kind of write is applied, its answer cut off, and asked for again."""
+    backend = MongoBackend(proxy.uri, mongo_place.name)
+    backend.add_epoch("run", Epoch(0, 0))
+    for number in range(ROUNDS):
+        commands: list[tuple[bytes, Any, Any]] = [
+            (b"insert", lambda n=number: backend.put("tasks", f"{n}", {"n": n}), True),
+            (b"update", lambda n=number: backend.put("tasks", f"{n}", {"n": -n}, replace=True), True),
+            (b"insert", lambda n=number: backend.add_epoch("run", Epoch(n + 1, n)), True),
+            (b"insert", lambda n=number: backend.append_block("run", 0, block(n)), None),
+            (b"insert", lambda n=number: backend.append_scores("run", 0, scores(n)), None),
+            (b"findAndModify", lambda n=number: backend.put_blob("run", f"{n}", [b"x"]), None),
+            (b"delete", lambda n=number: backend.remove("tasks", f"{n}"), True),
+        ]
+        for request, command, answer in commands:
+            proxy.cut_after, proxy.cuts = request, 1
+            assert command() is answer
+            assert proxy.cuts == 0
+    assert len(backend.blocks("run", 0)) == ROUNDS
+    assert [record.iteration for record in backend.scores("run", 0)] == list(range(ROUNDS))
+    assert backend.epochs("run") == [Epoch(0, 0), *(Epoch(n + 1, n) for n in range(ROUNDS))]
+    assert backend.blobs("run") == sorted(f"{n}" for n in range(ROUNDS))
+    assert backend.keys("tasks") == []
+
+
+def test_another_ones_document_is_not_taken_for_ours(mongo_place: MongoPlace, proxy: Proxy):
+    backend = MongoBackend(proxy.uri, mongo_place.name)
+    MongoBackend(mongo_place.uri, mongo_place.name).put("tasks", "a", {"x": 1})
+    proxy.cut_after, proxy.cuts = b"insert", 1
+    assert not backend.put("tasks", "a", {"x": 1})
+    assert not backend.remove("tasks", "b")
+
+
+def test_a_connection_that_breaks_every_time_is_an_error(mongo_place: MongoPlace, proxy: Proxy):
+    backend = MongoBackend(f"{proxy.uri}&timeoutMS=2000", mongo_place.name)
+    proxy.cut_after, proxy.cuts = b"insert", 1000
+    with pytest.raises(StoreUnreachable, match="storing a in the MongoDB database .* failed: no answer"):
+        backend.put("tasks", "a", {"x": 1})
+    proxy.cuts = 0
+    assert backend.keys("tasks") == ["a"]
+
+
+def test_training_goes_on_after_an_append_of_unknown_outcome(mongo_place: MongoPlace, proxy: Proxy):
+    store, stats = StatsStore(MongoBackend(f"{proxy.uri}&timeoutMS=1000", mongo_place.name)), TrainingStats()
+    for begin, cuts in ((0, 0), (10, 1000), (20, 0)):
+        stats.append(np.arange(begin, begin + 10), {"loss": np.full(10, begin), "time": np.ones(10)})
+        proxy.cut_after, proxy.cuts = b"insert", cuts
+        if cuts:
+            with pytest.raises(StoreUnreachable):
+                store.store_training_stats("run", stats)
+        else:
+            store.store_training_stats("run", stats)
+    backend = MongoBackend(mongo_place.uri, mongo_place.name)
+    assert StatsStore(backend).retrieve_training_stats("run") == stats
+    assert [len(block.iterations) for block in backend.blocks("run", 0)] == [10, 10, 10]
+
+
+def test_a_black_hole_ends_in_time(mongo_place: MongoPlace, proxy: Proxy):
+    backend = MongoBackend(f"{proxy.uri}&timeoutMS=1000", mongo_place.name)
+    proxy.black_hole = True
+    for command in (
+        lambda: backend.put("tasks", "a", {}),
+        lambda: backend.keys("tasks"),
+        lambda: backend.get_blob("run", "a"),
+    ):
+        begin = time.monotonic()
+        with pytest.raises(StoreUnreachable, match="Check that the server runs"):
+            command()
+        assert time.monotonic() - begin < 20
+
+
+def test_a_server_that_is_not_there_is_named(dacapo_command: Any):
+    uri = f"mongodb://ann:{PASSWORD}@127.0.0.1:1/?serverSelectionTimeoutMS=100"
+    with pytest.raises(StoreUnreachable, match="the MongoDB database lab on 127.0.0.1:1 failed") as caught:
+        MongoBackend(uri, "lab")
+    assert PASSWORD not in str(caught.value) and "ann" not in str(caught.value)
+    env = {"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_HOST": uri, "DACAPO_MONGO_DB_NAME": "lab"}
+    called = dacapo_command("run", "list", env=env)
+    assert called.exit_code == 5
+    assert "Check that the server runs" in called.stderr and PASSWORD not in called.output
+
+
+@pytest.fixture
+def dacapo_command() -> Any:
+    """Return a function that calls the command line with an environment."""
+    from click.testing import CliRunner
+
+    from dacapo.cli import cli
+
+    return lambda *arguments, env: CliRunner().invoke(cli, arguments, env=env)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """Start a server that asks who you are, with an administrator ``root``."""
+    server = Mongod(tmp_path_factory.mktemp("guarded"), None, "--auth").start()
+    with pymongo.MongoClient(server.uri) as client:
+        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
+    with pymongo.MongoClient(uri_of(server, "root")) as client:
+        client.lab.command("createUser", "viewer", pwd=PASSWORD, roles=["read"])
+        client.lab.command("createUser", "stranger", pwd=PASSWORD, roles=[])
+        privilege = {
+            "resource": {"db": "lab", "collection": ""},
+            "actions": ["find", "insert", "update", "remove", "listIndexes", "listCollections"],
+        }
+        client.lab.command("createRole", "trainer", privileges=[privilege], roles=[])
+        client.lab.command("createUser", "trainer", pwd=PASSWORD, roles=["trainer"])
+    yield server
+    connection.close_all()
+    server.stop()
+
+
+def uri_of(server: Mongod, user: str, password: str = PASSWORD) -> str:
+    return (
+        server.uri.replace("//", f"//{user}:{password}@")
+        + f"?authSource={'admin' if user == 'root' else 'lab'}"
+    )
+
+
+def test_accounts_do_what_they_may(guarded: Mongod, caplog: pytest.LogCaptureFixture, dacapo_command: Any):
+    """Before the database is prepared and after, reading, writing and preparing."""
+    caplog.set_level("INFO", "dacapo")
+    assert MongoBackend(uri_of(guarded, "viewer"), "lab").keys("tasks") == []
+    assert "let somebody who may run  dacapo store init" in caplog.text
+    trainer = MongoBackend(uri_of(guarded, "trainer"), "lab")
+    assert trainer.put("tasks", "a", {"x": 1})
+    with pytest.raises(StoreError, match="let somebody who may run  dacapo store init"):
+        trainer.put_blob("run", "a", [b"x"])
+    with pytest.raises(StoreError, match="preparing dacapo.epochs .* this account may not do that"):
+        trainer.prepare()
+    env = {"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_NAME": "lab"}
+    env["DACAPO_MONGO_DB_HOST"] = uri_of(guarded, "root")
+    called = dacapo_command("store", "init", env=env)
+    assert called.exit_code == 0, called.output
+    assert "dacapo.stats, validated" in called.stdout
+    trainer.put_blob("run", "a", [b"x"])
+    viewer = MongoBackend(uri_of(guarded, "viewer"), "lab")
+    assert (viewer.get("tasks", "a"), viewer.get_blob("run", "a")) == ({"x": 1}, b"x")
+    with pytest.raises(StoreError, match="storing b .* this account may not do that"):
+        viewer.put("tasks", "b", {})
+    assert PASSWORD not in caplog.text + called.output + repr(viewer)
+
+
+def test_a_wrong_password_and_no_rights_are_told_apart(guarded: Mongod):
+    with pytest.raises(StoreError, match="does not accept the user or password") as caught:
+        MongoBackend(uri_of(guarded, "viewer", "wrong-one"), "lab")
+    assert "wrong-one" not in str(caught.value)
+    for uri in (guarded.uri, uri_of(guarded, "stranger")):
+        with pytest.raises(StoreError, match="opening the store .* this account may not do that"):
+            MongoBackend(uri, "lab")
+
+
+@pytest.mark.parametrize("replica_set", ["rs0", None])
+def test_training_goes_on_when_the_server_is_killed_and_comes_back(tmp_path: Path, replica_set: str | None):
+    """Appends wait for the server; each is there once, and what was acknowledged stays."""
+    server = Mongod(tmp_path / "killed", replica_set).start()
+    backend = MongoBackend(server.uri, "lab")
+    acknowledged, over = [0], threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            backend.append_block("run", 0, block(acknowledged[-1]))
+            acknowledged.append(acknowledged[-1] + 1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(KILLS):
+            before = acknowledged[-1]
+            while acknowledged[-1] < before + 20:
+                time.sleep(0.01)
+            server.kill()
+            known = acknowledged[-1]
+            server.start()
+            assert len(backend.blocks("run", 0)) >= known
+        over.set()
+        writer.join(60)
+        stored = [found.iterations.tolist() for found in backend.blocks("run", 0)]
+        assert stored == [[number] for number in range(acknowledged[-1])]
+    finally:
+        over.set()
+        writer.join(60)
+        connection.close_all()
+        server.stop()
