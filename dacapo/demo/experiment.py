@@ -26,7 +26,7 @@ from dacapo.experiments.trainers.configs import (
 
 NAME, CHANNEL, HELD_OUT = "demo", "mito", "held out"
 SEED = 3
-ITERATIONS = 360
+ITERATIONS = 400
 VOXEL_SIZE = Coordinate(16, 16, 16)  # nanometres
 SHAPE = Coordinate(96, 192, 320)  # voxels
 TRAINING = Roi((0, 0, 0), (96, 192, 192))
@@ -90,7 +90,7 @@ def run_config(volume: Path) -> RunConfig:
             validate_configs=[_dataset(HELD_OUT, volume, VALIDATION)],
         ),
         num_iterations=ITERATIONS,
-        validation_interval=60,
+        validation_interval=50,
     )
 
 

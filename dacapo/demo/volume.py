@@ -32,7 +32,7 @@ def synthesize(shape: tuple[int, int, int], seed: int = 0) -> Tissue:
     scene = _cells(shape, rng)
     volume = float(np.prod(shape))
     _place_mitochondria(scene, rng, count=round(volume / 40_000))
-    _place_lysosomes(scene, rng, count=round(volume / 170_000))
+    _place_lysosomes(scene, rng, count=round(volume / 500_000))
     _place_vesicles(scene, rng, clusters=round(volume / 60_000))
     return Tissue(_photograph(scene.image, rng), scene.mitochondria)
 
@@ -202,7 +202,7 @@ def _paint_mitochondrion(
 ) -> None:
     """Paint two membranes, a matrix darker than the cytoplasm, and folds across it."""
     shape = distance.shape
-    matrix = rng.uniform(0.4, 0.54) + 0.03 * _smooth_noise(shape, 5, rng)
+    matrix = rng.uniform(0.34, 0.46) + 0.03 * _smooth_noise(shape, 5, rng)
     pitch = rng.uniform(4.2, 6.0)
     wave = np.sin(2 * np.pi * along / pitch + 1.5 * _smooth_noise(shape, 9, rng))
     present = np.clip(0.75 + 0.6 * _smooth_noise(shape, 8, rng), 0, 1)
@@ -256,5 +256,5 @@ def _photograph(image: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     )
     light = np.clip(light, 0.02, 1.0).astype(np.float32)
     # Shot noise grows with the light, read noise does not.
-    light += rng.standard_normal(image.shape, dtype=np.float32) * np.sqrt(0.0026 * light + 0.0004)
+    light += rng.standard_normal(image.shape, dtype=np.float32) * np.sqrt(0.0018 * light + 0.0003)
     return np.asarray(np.clip(light * 235 + 8, 0, 255), np.uint8)
