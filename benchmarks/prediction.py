@@ -21,12 +21,13 @@ from funlib.geometry import Coordinate, Roi
 
 from benchmarks.__main__ import table
 from dacapo.experiments.architectures import CNNectomeUNetConfig, layers
+from dacapo.experiments.bf16 import computes_bf16
 from dacapo.experiments.datasplits.datasets.arrays import IntensitiesArrayConfig, ZarrArrayConfig
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
 from dacapo.experiments.memory import keep_freed_memory
 from dacapo.experiments.model import Model
-from dacapo.predict_local import Network, gains_from_bf16, lent, plan, predict
+from dacapo.predict_local import Network, lent, plan, predict
 
 VOXEL = Coordinate(8, 8, 8)
 CPU = torch.device("cpu")
@@ -105,7 +106,7 @@ def plain(model: Model, shape: Coordinate, tiles: int) -> np.ndarray:
 
 def from_file_to_file(side: int, rounds: int) -> list[dict[str, str]]:
     """Compare prediction with the bare network, and the bare network with plain torch."""
-    model, dtype = network(), torch.bfloat16 if gains_from_bf16(CPU) else None
+    model, dtype = network(), torch.bfloat16 if computes_bf16(CPU) else None
     keep_freed_memory()
     shares, gains, enlarged = [], [], []
     with tempfile.TemporaryDirectory() as folder:

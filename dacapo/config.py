@@ -314,7 +314,8 @@ def _coordinate(value: Any) -> Coordinate:
         return value
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError("should be a list of whole numbers")
-    return Coordinate(tuple(_integer(item) for item in value))
+    # Past the constructor of Coordinate, which looks at each value again: a run config has dozens.
+    return tuple.__new__(Coordinate, map(_integer, value))
 
 
 def _roi(value: Any) -> Roi:

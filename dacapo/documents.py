@@ -10,13 +10,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import types
 import typing
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, cast
 
 import attrs
 import cattrs
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from funlib.geometry import Coordinate, Roi
 
 from .config import Config, UnknownConfig
@@ -25,6 +26,7 @@ from .registry import Registry, registry
 
 TYPE, FROM, META = "__type__", "__from__", "__meta__"
 _TUPLE, _FLOAT = "__tuple__", "__float__"
+_CHECKED = (Coordinate, Roi, Path, str, int, float, bool, types.NoneType)
 Document = dict[str, Any]
 C = TypeVar("C")
 
@@ -89,7 +91,8 @@ class Documents:
     def _reader(self, kind: str, name: str, expected: type) -> Any:
         cls: Any = self.registry.load(kind, name) if kind else expected
         known = {TYPE, FROM, META, *cls.retired, *(f.name for f in attrs.fields(cls))}
-        return cls, make_dict_structure_fn(cls, self.converter), known
+        as_is: Any = {f.name: override(struct_hook=_as_is) for f in attrs.fields(cls) if _is_checked(f.type)}
+        return cls, make_dict_structure_fn(cls, self.converter, **as_is), known
 
     def _read(self, document: Any, expected: type[Config]) -> Any:
         if not isinstance(document, dict):
@@ -151,6 +154,18 @@ def _without_underscores(document: Document, known: set[str]) -> Document:
 
 def _is_config(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, Config)
+
+
+def _is_checked(hint: Any) -> bool:
+    """Say whether the checks of a config, made anyway, turn plain data into a type by themselves."""
+    members = [member for member in typing.get_args(hint) if member is not Ellipsis]
+    if typing.get_origin(hint) is typing.Literal:
+        return True
+    return all(map(_is_checked, members)) if members else hint in _CHECKED
+
+
+def _as_is(value: Any, _: Any) -> Any:
+    return value
 
 
 def _is_tuple(cls: Any) -> bool:

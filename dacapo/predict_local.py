@@ -20,6 +20,7 @@ from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.errors import InvalidArray, InvalidRequest, OutsideData, Stopped
+from dacapo.experiments.bf16 import computes_bf16
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NDArray, NumpyArray
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr, open_zarr
 from dacapo.experiments.memory import keep_freed_memory
@@ -119,14 +120,6 @@ class Network:
         return result[0]
 
 
-def gains_from_bf16(device: torch.device) -> bool:
-    """Say whether a device computes faster in bfloat16 than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    abilities = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, able, bool)() for able in abilities)
-
-
 def agree(exact: Tensor, rough: Tensor) -> bool:
     """Say whether a rougher computation gives the same prediction, within ``TOLERANCE``."""
     error = (exact - rough).float().square().mean().sqrt()
@@ -143,7 +136,7 @@ def _chosen(
     if precision == "bf16":
         return torch.bfloat16
     # One tile alone would be done by the time the check is.
-    if precision == "fp32" or len(tiling) < 2 or not gains_from_bf16(device):
+    if precision == "fp32" or len(tiling) < 2 or not computes_bf16(device):
         return None
     block = _read(raw, tiling[len(tiling) // 2])
     exact, rough = (Network(model, device, dtype)(block) for dtype in (None, torch.bfloat16))

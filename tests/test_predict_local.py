@@ -331,7 +331,7 @@ def test_bfloat16_is_used_only_where_its_result_holds(monkeypatch):
     assert 0 < error < 0.02
     assert rough.dtype == np.float32
 
-    monkeypatch.setattr(predict_local, "gains_from_bf16", lambda device: True)
+    monkeypatch.setattr(predict_local, "computes_bf16", lambda device: True)
     auto = predict(model, raw, tile_shape=(40, 40)).data
     np.testing.assert_array_equal(auto, rough)
 
@@ -343,13 +343,13 @@ def test_bfloat16_is_used_only_where_its_result_holds(monkeypatch):
     np.testing.assert_array_equal(predict(fragile, raw).data, predict(fragile, raw, precision="fp32").data)
     assert not np.allclose(predict(fragile, raw, precision="bf16").data, raw.data, atol=1)
 
-    monkeypatch.setattr(predict_local, "gains_from_bf16", lambda device: False)
+    monkeypatch.setattr(predict_local, "computes_bf16", lambda device: False)
     np.testing.assert_array_equal(predict(model, raw, tile_shape=(40, 40)).data, exact)
 
 
 def test_whether_a_device_gains_is_asked_of_the_device():
-    assert predict_local.gains_from_bf16(torch.device("meta")) is False
-    assert isinstance(predict_local.gains_from_bf16(torch.device("cpu")), bool)
+    assert predict_local.computes_bf16(torch.device("meta")) is False
+    assert isinstance(predict_local.computes_bf16(torch.device("cpu")), bool)
 
 
 def test_agreement_is_measured_against_the_spread():

@@ -66,9 +66,9 @@ def list_runs(as_json: bool, **filters: tuple[str, ...]) -> None:
     for name in store.retrieve_run_config_names(**wanted):
         exact = name if ":" in name else f"{name}:0"  # beside  name:1  a bare name could mean both
         document = store.retrieve_document("runs", exact)
-        stats = stats_store.retrieve_training_stats(exact, subsample=2)
+        last = stats_store.retrieve_last_training_stats(exact)
         parts = ((document.get(part) or {}).get("name") for part in PARTS)
-        rows.append((name, *parts, stats.trained_until(), document.get("num_iterations")))
+        rows.append((name, *parts, last.iteration + 1 if last else 0, document.get("num_iterations")))
     show(COLUMNS, rows, as_json, nothing="there are no such runs; store one with  dacapo run create FILE")
 
 
@@ -113,8 +113,8 @@ def _belongings(
     """Say what there is of a run, which may be less than all if something was lost."""
     if key in configs.names("runs"):
         yield f"its config in {configs.backend!r}"
-    if until := stats.retrieve_training_stats(key, subsample=2).trained_until():
-        yield f"training stats of {until} iterations"
+    if last := stats.retrieve_last_training_stats(key):
+        yield f"training stats of {last.iteration + 1} iterations"
     if iterations := stats.retrieve_validation_scores(key).iterations:
         yield f"validation scores of {len(iterations)} iterations"
     if checkpoints := weights.iterations(key):

@@ -90,14 +90,16 @@ class ConfigStore:
         try:
             return documents.read(document, _class_of(kind))
         except InvalidDocument as error:
-            raise InvalidDocument(f"{kind} {name} in {self.backend!r}: {error}") from error
+            raise InvalidDocument(f"{kind.removesuffix('s')} {name} in {self.backend!r}: {error}") from error
 
     def retrieve_document(self, kind: str, name: str | Repeated) -> Document:
         """Return what is stored of a config, with its ``__meta__``: who stored it, when, with what."""
         key = self.find(kind, name)
         document = self.backend.get(kind, key)
         if document is None:
-            raise NotFound(f"{kind} {key}: no such config in {self.backend!r}{self._hint(kind)}")
+            raise NotFound(
+                f"{kind.removesuffix('s')} {key}: no such config in {self.backend!r}{self._hint(kind)}"
+            )
         return document
 
     def names(self, kind: str) -> list[str]:
@@ -110,7 +112,9 @@ class ConfigStore:
         """Delete a config, and nothing else; raises ``NotFound`` if there is none."""
         key = self.find(kind, name)
         if not self.backend.remove(kind, key):
-            raise NotFound(f"{kind} {key}: no such config in {self.backend!r}{self._hint(kind)}")
+            raise NotFound(
+                f"{kind.removesuffix('s')} {key}: no such config in {self.backend!r}{self._hint(kind)}"
+            )
 
     def find(self, kind: str, name: str | Repeated) -> str:
         """Return the key of a config; of runs, a bare name finds its only repetition."""

@@ -77,7 +77,9 @@ def test_each_kind_is_stored_listed_and_deleted(store, kind: str):
     assert names() == store.names(kind) == [config.name]
     getattr(store, f"delete_{one}_config")(config.name)
     assert names() == []
-    with pytest.raises(NotFound, match=f"{kind} {config.name}: no such config in .*; it holds no {kind} yet"):
+    with pytest.raises(
+        NotFound, match=f"{kind[:-1]} {config.name}: no such config in .*; it holds no {kind} yet"
+    ):
         getattr(store, f"retrieve_{one}_config")(config.name)
     with pytest.raises(NotFound):
         getattr(store, f"delete_{one}_config")(config.name)

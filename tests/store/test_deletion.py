@@ -76,7 +76,7 @@ def test_everything_of_a_run_goes(stores, tmp_path):
     assert delete_run("run", *stores) == ["arrays", "weights", "scores", "stats", "config"]
     assert left(tmp_path) == []
     assert not (tmp_path / "runs" / "run").exists()
-    with pytest.raises(NotFound, match="runs run: no such config"):
+    with pytest.raises(NotFound, match="run run: no such config"):
         delete_run("run", *stores)
 
 

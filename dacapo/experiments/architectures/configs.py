@@ -149,11 +149,11 @@ class CNNectomeUNetConfig(ArchitectureConfig):
     def geometry(self) -> UNetGeometry:
         """Which shapes the network takes and makes."""
         return unet_geometry(
-            self.downsample_factors,
-            self.kernels_down,
-            self.kernels_up,
-            self.upsample_factors or [],
-            self.kernels_after,
+            tuple(self.downsample_factors),
+            tuple(map(tuple, self.kernels_down)),
+            tuple(map(tuple, self.kernels_up)),
+            tuple(self.upsample_factors or ()),
+            tuple(self.kernels_after),
             self.padding == "same",
         )
 

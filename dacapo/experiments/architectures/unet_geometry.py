@@ -13,6 +13,7 @@ So everything is said by four numbers per axis, and the shapes that work lie one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import attrs
@@ -20,7 +21,7 @@ from funlib.geometry import Coordinate
 
 from dacapo.errors import ShapeError
 
-Kernels = Sequence[Sequence[Coordinate]]
+Kernels = tuple[tuple[Coordinate, ...], ...]
 
 
 @attrs.frozen
@@ -40,8 +41,9 @@ class UNetGeometry:
 
     def fits(self, input_shape: Coordinate) -> bool:
         """Say whether the network takes an input of that shape."""
-        extra = Coordinate(input_shape) - self.smallest
-        return all(e >= 0 and e % s == 0 for e, s in zip(extra, self.stride, strict=True))
+        # In plain numbers: making Coordinates would be half the time of reading a config.
+        along = zip(input_shape, self.smallest, self.stride, strict=True)
+        return all(size >= least and (size - least) % step == 0 for size, least, step in along)
 
     def neighbours(self, shape: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Return the nearest input shapes that work, at most and at least as large along each axis."""
@@ -74,15 +76,16 @@ class UNetGeometry:
         return (input_shape - self.context) * self.scale
 
 
+@lru_cache(maxsize=256)  # a database has thousands of runs and few networks, and a run asks several times
 def unet_geometry(
-    downsample_factors: Sequence[Coordinate],
+    downsample_factors: tuple[Coordinate, ...],
     kernel_size_down: Kernels,
     kernel_size_up: Kernels,
-    upsample_factors: Sequence[Coordinate],
-    upsample_kernels: Sequence[Coordinate],
+    upsample_factors: tuple[Coordinate, ...],
+    upsample_kernels: tuple[Coordinate, ...],
     padded: bool,
 ) -> UNetGeometry:
-    """Work out the shapes of a U-Net from its kernels and factors, finest level first."""
+    """Work out the shapes of a U-Net from its kernels and factors (tuples), finest level first."""
     dims = len(kernel_size_down[0][0])
     axes = [
         _axis(

@@ -6,6 +6,8 @@ import logging
 
 import torch
 
+from dacapo.experiments.bf16 import computes_bf16
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,14 +20,6 @@ def is_mixed(precision: str, device: torch.device) -> bool:
     if precision == "bf16" and not able:
         logger.warning("%s does not compute in bf16; training in fp32", device)
     return able and (precision == "bf16" or (precision == "auto" and device.type == "cuda"))
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Say whether a device has instructions for bf16, rather than imitating them."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    abilities = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
-    return device.type == "cpu" and any(getattr(torch.cpu, able, bool)() for able in abilities)
 
 
 def lay_out(model: torch.nn.Module, device: torch.device, mixed: bool) -> torch.memory_format:

@@ -71,16 +71,15 @@ def test_shapes_follow_from_kernels_and_factors(changes, output, stride):
 
 
 def kernels(levels, width=3, dims=3):
-    return [[Coordinate((width,) * dims)] * 2] * levels
+    return ((Coordinate((width,) * dims),) * 2,) * levels
 
 
 @pytest.mark.parametrize("factors", [(), (2,), (3,), (3, 3), (2, 3), (5, 2), (3, 5), (2, 2, 2), (2, 3, 3)])
 @pytest.mark.parametrize("after", [(), (2,), (3, 2)])
 def test_input_and_output_have_one_centre_and_tiles_fit_together(factors, after):
     down, up = kernels(len(factors) + 1, dims=1), kernels(len(factors), dims=1)
-    geometry = unet_geometry(
-        [Coordinate((f,)) for f in factors], down, up, [Coordinate((f,)) for f in after], down[0], False
-    )
+    factors, after = (tuple(Coordinate((f,)) for f in each) for each in (factors, after))
+    geometry = unet_geometry(factors, down, up, after, down[0], False)
     shape = geometry.smallest
     for _ in range(3):
         output = geometry.output_shape(shape)

@@ -70,8 +70,9 @@ def variant(request):
     sizes = (180,) * len(changes["input_shape"])
     padded = config(**changes | {"padding": "same", "input_shape": sizes})
     geometry = unet_geometry(
-        padded.downsample_factors, padded.kernels_down, padded.kernels_up,
-        padded.upsample_factors or [], padded.kernels_after, padded=False,
+        tuple(padded.downsample_factors), tuple(map(tuple, padded.kernels_down)),
+        tuple(map(tuple, padded.kernels_up)), tuple(padded.upsample_factors or ()),
+        tuple(padded.kernels_after), padded=False,
     )  # fmt: skip
     return changes | {"input_shape": geometry.smallest}
 
