@@ -76,7 +76,7 @@ class ConfigStore:
             differences = list(self._differences(stored, document, expected, set(ignore or ())))
             if differences and not replace:
                 raise DuplicateNameError(
-                    f"{kind} {key} is already stored, and different (stored -> given): "
+                    f"{kind.removesuffix('s')} {key} is already stored, and different (stored -> given): "
                     f"{'; '.join(differences)}. Choose another name, or delete the stored one first"
                 )
             if differences:

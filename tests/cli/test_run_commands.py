@@ -154,7 +154,7 @@ CHANGES = {
     "a wrong value": ({"num_iterations": "many"}, 1, "num_iterations = 'many'"),
     "a wrong inner value": ({"validation_interval": 0}, 1, "should be at least 1"),
     "a wrong name": ({"name": "../evil"}, 2, "'../evil'"),
-    "a part that is not stored": ({"task_config": "nowhere"}, 3, "tasks nowhere"),
+    "a part that is not stored": ({"task_config": "nowhere"}, 3, "task nowhere"),
     "a part that is no text": ({"task_config": 5}, 1, "should be a mapping"),
 }  # fmt: skip
 

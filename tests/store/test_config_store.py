@@ -252,7 +252,7 @@ def test_a_damaged_run_does_not_spoil_the_list(store, caplog):
 def test_values_that_no_longer_fit_are_named(store):
     document = documents.write(TASK) | {"clip_distance": -1.0}
     store.backend.put("tasks", "task", document)
-    with pytest.raises(InvalidDocument, match=r"tasks task in the files below .*clip_distance"):
+    with pytest.raises(InvalidDocument, match=r"task task in the files below .*clip_distance"):
         store.retrieve_task_config("task")
     with pytest.raises(DuplicateNameError, match=r"clip_distance: -1\.0 -> 5\.0"):
         store.store_task_config(TASK)
