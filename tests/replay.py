@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ class Disk:
         yield "names without bytes", self.tree(everything, lambda file: file.sure)
         yield "bytes without names", self.tree(sure, whole)
         for zeros in (False, True):
-            half = lambda file, zeros=zeros: file.content(0, 0.5, zeros)
+            half = partial(File.content, kept=0, torn=0.5, zeros=zeros)
             yield f"half of the bytes{' and zeros' * zeros}", self.tree(everything, half)
         for draw in range(draws):
             yield (
@@ -306,7 +307,7 @@ def recording(root: Path, dies_at: int | None = None) -> Iterator[Recorder]:
 
 
 def states(operations: list[Operation], draws: int = 0, seed: int = 0) -> Iterator[tuple[int, str, Tree]]:
-    """Yield for each prefix of the operations what may be there: (length, how, tree), each tree once a prefix."""
+    """Yield for each prefix of the operations each tree that may be there: (length, how, tree)."""
     rng, disk = random.Random(seed), Disk()
     for length in range(len(operations) + 1):
         if length:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from damage import EARLIER, FOLDER, KINDS, LAST, Kind, cuts, fill, flips, outcome
 from dacapo.errors import CorruptData
 from dacapo.experiments.run import Run
 from dacapo.store.create_store import create_stats_store, create_weights_store
@@ -17,6 +16,7 @@ from dacapo.store.files import FileBackend
 from dacapo.store.manifest import seal, unseal
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import WeightsStore
+from damage import EARLIER, FOLDER, KINDS, LAST, Kind, cuts, fill, flips, outcome
 from scripted import RUN, go_on, observe
 
 COUNT = 40
