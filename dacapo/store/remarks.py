@@ -68,7 +68,7 @@ class Remarks:
         text = text.strip()
         if not 0 < len(text) <= LONGEST_NOTE:
             raise InvalidRequest(f"a note should have 1 to {LONGEST_NOTE} characters, and has {len(text)}")
-        number = f"{time.time_ns() // 10**6:013}{secrets.token_hex(3)}"
+        number = f"{time.time_ns():019}{secrets.token_hex(2)}"  # they sort by time
         self.backend.put(f"{kind}{NOTES}", f"{key}{_MARK}{number}", {"text": text, **_stamp()})
 
     def tags(self, kind: str, key: str) -> list[Remark]:
