@@ -14,7 +14,7 @@ import attrs
 
 from dacapo import provenance
 from dacapo.documents import Document
-from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError
+from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError, StoreUnreachable
 from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import tensor_file
@@ -92,7 +92,21 @@ class WeightsStore:
                     f"there is nothing to store for {key}: give its weights, or the run itself"
                 )
             weights = run.checkpoint_weights()
-        parts = self._store_parts(key, iteration, weights)
+        parts: dict[str, Document] = {}
+        try:
+            self._store_parts(key, iteration, weights, parts)
+        except StoreUnreachable:
+            raise
+        except StoreError:
+            self._drop(key, iteration, [part["blob"] for part in parts.values()])
+            raise
+        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
+
+    def _store_parts(self, key: str, iteration: int, weights: Weights, parts: dict[str, Document]) -> None:
+        """Publish every part of a checkpoint, noting each in ``parts``, and then the manifest."""
+        for name in PARTS:
+            if (tree := getattr(weights, name)) is not None:
+                parts[name] = self._store_part(key, iteration, name, tree)
         content = {
             "run": str(key),
             "iteration": iteration,
@@ -100,21 +114,14 @@ class WeightsStore:
             "parts": parts,
         }
         self.backend.put_blob(key, _path(iteration, _MANIFEST), [seal(content)])
-        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
 
-    def _store_parts(self, key: str, iteration: int, weights: Weights) -> dict[str, Document]:
-        parts: dict[str, Document] = {}
-        try:
-            for name in PARTS:
-                if (tree := getattr(weights, name)) is not None:
-                    parts[name] = self._store_part(key, iteration, name, tree)
-        except StoreError:
-            # A full disk should not be filled further by what no manifest will name.
-            with suppress(StoreError):
-                for part in parts.values():
-                    self.backend.remove_blobs(key, _path(iteration, part["blob"]))
-            raise
-        return parts
+    def _drop(self, key: str, iteration: int, blobs: Collection[str]) -> None:
+        """Take back what no manifest names: a full disk should not be filled further."""
+        with suppress(StoreError):
+            manifest = bytes(self.backend.get_blob(key, _path(iteration, _MANIFEST)) or b"")
+            for blob in blobs:
+                if blob.encode() not in manifest:
+                    self.backend.remove_blobs(key, _path(iteration, blob))
 
     def _store_part(self, key: str, iteration: int, name: str, tree: Any) -> Document:
         skeleton, tensors = take_apart(tree)
