@@ -74,6 +74,8 @@ def run_key(run: str | Repeated) -> RunKey:
 
     A text is taken at its word: without a repetition it means repetition 0.
     """
+    if isinstance(run, RunKey):
+        return run
     if isinstance(run, str):
         name, _, repetition = run.partition(_SEPARATOR)
         if _SEPARATOR in run and not (repetition.isascii() and repetition.isdigit() and len(repetition) < 10):

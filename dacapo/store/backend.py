@@ -170,6 +170,15 @@ class StoreBackend(ABC):
     def logged_runs(self, prefix: str = "") -> list[str]:
         """Return the runs that have epochs and whose key begins with ``prefix``, sorted."""
 
+    # logs and blobs together
+
+    @abstractmethod
+    def move_run(self, run: str, new: str) -> None:
+        """Give all logs, blobs and records of the best of a run another key; there is nothing under it.
+
+        Done again after an interruption, it goes on where it was.
+        """
+
     # blobs
 
     @abstractmethod

@@ -25,7 +25,7 @@ from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 
-from . import finding, records, schema
+from . import finding, moving, records, schema
 from .blobs import Blobs
 from .connection import Connection
 from .records import Entry, beginning
@@ -244,6 +244,9 @@ class MongoBackend(StoreBackend):
         self._connection.write(
             f"removing the {collection.rpartition('.')[2]} of run {run}", lambda: there.delete_many(condition)
         )
+
+    def move_run(self, run: str, new: str) -> None:
+        moving.move_run(self._connection, run, new)
 
     # blobs
 
