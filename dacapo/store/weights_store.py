@@ -17,15 +17,16 @@ from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import tensor_file
 from .backend import StoreBackend
+from .manifest import CHECKPOINTS as _FOLDER
+from .manifest import MANIFEST as _MANIFEST
 from .manifest import Digest, seal, unseal
+from .manifest import checkpoint_path as _path
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
 logger = logging.getLogger(__name__)
 
 _BEST = "best"
-_FOLDER = "iterations"
-_MANIFEST = "manifest.json"
 
 
 @attrs.define
@@ -319,10 +320,6 @@ def expendable(
     ordered = sorted(iterations)
     spared = {*best, *ordered[-keep_last:]}
     return [one for one in ordered if one not in spared and (keep_every is None or one % keep_every)]
-
-
-def _path(iteration: int, name: str) -> str:
-    return f"{_FOLDER}/{iteration}/{name}"
 
 
 def _name_of(dataset: Any) -> str:
