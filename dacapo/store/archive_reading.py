@@ -26,7 +26,7 @@ from . import plain_data
 from .archive import BESTS, CONFIG, EPOCHS, FORMAT, LENGTH
 from .backend import Block, Epoch, ScoresRecord
 from .blocks import decode_block, decode_scores
-from .manifest import MANIFEST, unseal
+from .manifest import MANIFEST, unsealed
 from .run_content import Checkpoint, RunContent
 
 _MEMBER = re.compile(
@@ -118,7 +118,7 @@ class ArchivedRun(RunContent):
         """Read the list of members, and compare it with what is there."""
         if MANIFEST not in sizes:
             self._refuse(f"it has no {MANIFEST}, so it is no exported run")
-        manifest = unseal(self._read(MANIFEST), str(self.path), _AGAIN)
+        manifest = unsealed(self._read(MANIFEST), str(self.path), _AGAIN)
         if manifest["archive"] > FORMAT:
             raise NewerFormat(
                 f"{self.path} was written by a newer DaCapo ({manifest['written_by']}), in format "

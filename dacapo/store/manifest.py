@@ -10,6 +10,7 @@ from typing import Any
 
 from dacapo.documents import Document, from_json, to_json
 from dacapo.errors import CorruptData, NewerFormat
+from dacapo.names import segment
 
 FORMAT = 1
 CHECKPOINTS, MANIFEST = "iterations", "manifest.json"
@@ -26,12 +27,21 @@ def seal(content: Document) -> bytes:
     return to_json({"sha256": _checksum(content), "manifest": content}, indent=1).encode()
 
 
-def unseal(data: bytes, what: str, remedy: str = "use another checkpoint") -> Document:
-    """Return the content of a manifest if it is whole and of a format known here."""
+def unseal(data: bytes, what: str) -> Document:
+    """Return the content of a checkpoint's manifest if it is whole and of a format known here."""
+    remedy = "use another checkpoint"
+    content = unsealed(data, what, remedy)
+    if not _is_manifest(content):
+        raise CorruptData(f"{what}: its manifest was not written by DaCapo; {remedy}")
+    return content
+
+
+def unsealed(data: bytes, what: str, remedy: str) -> Document:
+    """Return what ``seal`` made bytes of, if it is whole and of a format known here."""
     try:
         sealed = from_json(data.decode())
         content: Document = sealed["manifest"]
-        whole = _checksum(content) == sealed["sha256"]
+        whole = _checksum(content) == sealed["sha256"] and isinstance(content["format"], int)
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
@@ -42,6 +52,18 @@ def unseal(data: bytes, what: str, remedy: str = "use another checkpoint") -> Do
             "Upgrade with  pip install --upgrade dacapo"
         )
     return content
+
+
+def _is_manifest(content: Document) -> bool:
+    """Say whether every part names a blob beside the manifest: whoever can write can make a checksum too."""
+    parts = content.get("parts")
+    return isinstance(parts, dict) and all(
+        isinstance(part, dict)
+        and {"tree", "blob", "size", "sha256"} <= part.keys()
+        and isinstance(part["blob"], str)
+        and part["blob"] == segment(part["blob"])
+        for part in parts.values()
+    )
 
 
 def _checksum(content: Document) -> str:

@@ -39,7 +39,7 @@ from dacapo.store.blocks import encode_block
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.copying import COPIED, THERE, copy_run, refused
 from dacapo.store.files import FileBackend
-from dacapo.store.manifest import seal, unseal
+from dacapo.store.manifest import seal, unseal, unsealed
 from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
 from dacapo.store.place import Place
@@ -213,7 +213,7 @@ def unpacked(path: Path) -> Members:
 def packed(path: Path, members: Members, /, sealed: bool = True, **changes: Any) -> Path:
     """Write members with a manifest that fits them, as a forger would."""
     listed = {name: data for name, data in members.items() if name != "manifest.json"}
-    manifest = unseal(members["manifest.json"], "it")
+    manifest = unsealed(members["manifest.json"], "it", "")
     if sealed:
         manifest["members"] = {
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
