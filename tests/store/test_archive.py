@@ -460,7 +460,7 @@ HUGE = head_of(columns=[], count=10**15, consecutive=True, first=0)
         (in_json("best.json", lambda d: {k: v | {"iteration": 30} for k, v in d.items()}), "its checkpoint"),
         (in_json("best.json", lambda d: dict.fromkeys(d, 3)), "best.json is not what it should be"),
         (in_checkpoint(lambda m: m.update(iteration=30)), "checkpoint 20 says that it is another one"),
-        (in_checkpoint(lambda m: m["parts"]["model"].update(blob="../x")), "is not what it"),
+        (in_checkpoint(lambda m: m["parts"]["model"].update(blob="x")), "is not what it"),
         (in_checkpoint(lambda m: m["parts"]["model"].update(sha256="0")), "names a part that is"),
     ],
 )
@@ -468,6 +468,12 @@ def test_forged_content_is_refused(exported: Path, tmp_path: Path, forge, says: 
     members = unpacked(exported)
     forge(members)
     refuse(packed(tmp_path / "evil.zip", members), InvalidArchive, says)
+
+
+def test_a_checkpoint_that_leads_elsewhere_is_refused(exported: Path, tmp_path: Path):
+    members = unpacked(exported)
+    in_checkpoint(lambda manifest: manifest["parts"]["model"].update(blob="../../config.json"))(members)
+    refuse(packed(tmp_path / "evil.zip", members), CorruptData, "its manifest was not written by DaCapo")
 
 
 FILES = ("config.json", "epochs.json", "best.json")
