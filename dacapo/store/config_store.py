@@ -308,8 +308,10 @@ def _as_read(document: Document, expected: type) -> Document:
 
 
 def _class_of(kind: str) -> type:
-    if kind not in CLASSES:
-        raise InvalidRequest(f"{kind!r} is no kind of config that is stored; there are {', '.join(CLASSES)}")
+    if not isinstance(kind, str) or kind not in CLASSES:
+        raise InvalidRequest(
+            f"{kind!r:.80} is no kind of config that is stored; there are {', '.join(CLASSES)}"
+        )
     cls: type[Config] = import_target(CLASSES[kind])
     return cls
 
