@@ -21,6 +21,9 @@ _SEPARATOR = ":"
 _LONGEST_SEGMENT = 120
 
 
+TRASHED = "~"  # what keys begin with in the trash, and no name does
+
+
 class Repeated(Protocol):
     """Anything that stands for a run: it has a name and a repetition."""
 

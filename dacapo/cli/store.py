@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .changing import empty_trash, trash
 from .commands import Group
 from .moving import copy
 
@@ -25,4 +26,5 @@ def init() -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-store.add_command(copy)
+for command in (copy, trash, empty_trash):
+    store.add_command(command)

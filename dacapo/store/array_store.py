@@ -104,7 +104,6 @@ class ArrayStore(ABC):
         """Delete all arrays of a run; return False if there were none."""
         return bool([one for one in self.containers(run) if self.remove(one)])
 
-
     @abstractmethod
     def move(self, run: str | Repeated, new: str | Repeated) -> None:
         """Give all arrays of a run another key; done again after an interruption, it goes on."""

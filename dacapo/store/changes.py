@@ -16,7 +16,7 @@ import attrs
 
 from dacapo.documents import META, Document, to_json
 from dacapo.errors import DuplicateNameError, InvalidRequest, NotFound, StoreError
-from dacapo.names import Repeated, RunKey, run_key
+from dacapo.names import TRASHED, Repeated, RunKey, run_key
 from dacapo.provenance import user
 
 from .array_store import ArrayStore
@@ -26,7 +26,6 @@ from .stats_store import StatsStore
 from .weights_store import WeightsStore
 
 CHANGES, TRASH = "changes", "trash"
-MARK = "~"  # what is in the trash has a key that no run can have
 
 
 class Stores(NamedTuple):
@@ -83,10 +82,9 @@ def rename_run(run: str | Repeated, new: str, stores: Stores) -> str:
     key, other = stores.configs.find(RUNS, run), run_key(str(new))
     if key == other:
         raise InvalidRequest(f"run {key} is called so already; give another name")
-    name, _, repetition = other.partition(":")
     meta = document.get(META, {})
     formerly = [*meta.get("formerly", ()), str(key)]
-    renamed = document | {"name": name, "repetition": int(repetition or 0), META: meta | {"formerly": formerly}}
+    renamed = document | _called(other) | {META: meta | {"formerly": formerly}}
     _begin(_change("rename", key, other, renamed, document), stores)
     return other
 
@@ -101,7 +99,7 @@ def trash_run(run: str | Repeated, stores: Stores) -> str:
     config = stores.configs.backend.get(RUNS, key)
     if config is None and not kept(key, stores):
         stores.configs.retrieve_document(RUNS, key)  # says that there is none
-    there = f"{MARK}{key}{MARK}{secrets.token_hex(4)}"
+    there = f"{TRASHED}{key}{TRASHED}{secrets.token_hex(4)}"
     document = {"run": str(key), "by": user(), "at": _now(), "config": config}
     _begin(_change("delete", key, there, document, config), stores)
     return there
@@ -121,8 +119,7 @@ def restore_run(run: str, stores: Stores, new: str | None = None) -> str:
     other = run_key(new or one.run)
     document = one.config
     if document is not None and new:
-        name, _, repetition = other.partition(":")
-        document = document | {"name": name, "repetition": int(repetition or 0)}
+        document = document | _called(other)
     was = stores.configs.backend.get(TRASH, one.key)
     _begin(_change("restore", one.key, other, document or {}, was), stores)
     return other
@@ -221,20 +218,27 @@ def _begin(change: Change, stores: Stores) -> None:
             )
         if left := kept(change.to, stores):
             raise StoreError(
-                f"there are {', '.join(left)} of an earlier run {change.to} without config; put them into the "
-                f"trash with  dacapo run delete {change.to}  or choose another name"
+                f"there are {', '.join(left)} of an earlier run {change.to} without config; put them into "
+                f"the trash with  dacapo run delete {change.to}  or choose another name"
             )
     if not backend.put(CHANGES, change.run, attrs.asdict(change)):
         pending = backend.get(CHANGES, change.run) or {}
         raise StoreError(
-            f"run {change.run}: {pending.get('by')} began to {pending.get('what')} it at {pending.get('at')}, and "
-            "that is going on or was broken off; finish it with  dacapo store check --repair"
+            f"run {change.run}: {pending.get('by')} began to {pending.get('what')} it at "
+            f"{pending.get('at')}, and that is going on or was broken off; finish it with  "
+            "dacapo store check --repair"
         )
     finish(change, stores)
 
 
 def _change(what: str, run: str, to: str, document: Document, was: Document | None) -> Change:
     return Change(what, str(run), str(to), document, was, user(), _now())
+
+
+def _called(key: str) -> Document:
+    """Return what the config of a run says of its key."""
+    name, _, repetition = str(key).partition(":")
+    return {"name": name, "repetition": int(repetition or 0)}
 
 
 def _now() -> str:

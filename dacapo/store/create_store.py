@@ -19,6 +19,7 @@ WRITABLE = ("s3://", "gs://", "memory://")
 if TYPE_CHECKING:
     from .array_store import ArrayStore
     from .backend import StoreBackend
+    from .changes import Stores
     from .config_store import ConfigStore
     from .stats_store import StatsStore
     from .weights_store import WeightsStore
@@ -61,6 +62,19 @@ def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> A
     from .remote_array_store import RemoteArrayStore
 
     return RemoteArrayStore(str(place))
+
+
+def create_stores(options: DaCapoConfig | None = None, **changes: Any) -> Stores:
+    """Open the four stores that together keep runs."""
+    from .changes import Stores
+
+    chosen = _options(options, changes)
+    return Stores(
+        create_config_store(chosen),
+        create_stats_store(chosen),
+        create_weights_store(chosen),
+        create_array_store(chosen),
+    )
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
