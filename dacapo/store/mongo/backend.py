@@ -24,7 +24,7 @@ from dacapo.documents import Document
 from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 
-from . import records, schema
+from . import records, roles, schema
 from .blobs import Blobs
 from .connection import Connection
 from .records import Entry, beginning
@@ -77,6 +77,10 @@ class MongoBackend(StoreBackend):
 
     def prepare(self) -> list[str]:
         return schema.prepare(self._connection)
+
+    def make_roles(self) -> list[str]:
+        """Make the roles for people, or bring them up to date; return what each is for."""
+        return roles.create(self._connection)
 
     # documents
 
