@@ -170,7 +170,8 @@ def test_a_trainer_has_no_rights_beyond_the_entries(fresh: Mongod):
 
 def test_roles_are_made_by_init_and_may_be_again(fresh: Mongod):
     with pymongo.MongoClient(uri_of(fresh, "root")) as client:
-        client.lab.command("updateRole", roles.VIEWER, privileges=[], roles=[])  # as if of another version
+        older = [{"resource": {"db": "lab", "collection": ""}, "actions": ["find"]}]  # as of another version
+        client.lab.command("updateRole", roles.VIEWER, privileges=older, roles=[])
         for _ in range(2):
             called = call(fresh, "admin", "store", "init", "--roles")
             assert called.exit_code == 0, called.output
