@@ -19,6 +19,7 @@ DacapoError
 │   ├── StoreUnreachable     the server that keeps it does not answer
 │   ├── NotAllowed           the server does not let this account do that
 │   ├── CorruptData          what was stored fails its checksum
+│   ├── InvalidArchive       a file that was to be imported is not what export writes
 │   └── NewerFormat          written by a DaCapo newer than this one
 ├── DataError                a volume is not what it has to be
 │   ├── MissingData          there is no such file or dataset
@@ -140,6 +141,10 @@ class NotAllowed(StoreError):
 
 class CorruptData(StoreError):
     """What was stored fails its checksum."""
+
+
+class InvalidArchive(StoreError):
+    """A file that was to be imported is not what export writes, and may be meant to do harm."""
 
 
 class NewerFormat(StoreError):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import click
 
 from .commands import Group
+from .moving import copy
 from .store_roles import make_roles, roles
 
 
 @click.group(cls=Group)
 def store() -> None:
     """Look after the place where experiments are kept."""
-
-
-store.add_command(roles)
 
 
 @store.command()
@@ -29,3 +27,7 @@ def init(with_roles: bool) -> None:
     if with_roles:
         make_roles(backend)
     click.echo(f"ready: {backend.place}", err=True)
+
+
+store.add_command(copy)
+store.add_command(roles)
