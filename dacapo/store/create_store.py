@@ -6,6 +6,7 @@ The stores are imported when one is opened: whoever imports DaCapo need not wait
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,6 +14,8 @@ import attrs
 from dacapo.errors import InvalidOptions, PluginError
 from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
+
+from .legacy.reading import with_old_data
 
 if TYPE_CHECKING:
     from .array_store import ArrayStore
@@ -41,10 +44,12 @@ def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) ->
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
-    if chosen.weights is None:
-        usual = _backend_type("type", chosen.type).usual_weights
-        return WeightsStore(_backend(attrs.evolve(chosen, type=usual or chosen.type)))
-    return WeightsStore(_backend_type("weights", chosen.weights).from_options(chosen))
+    usual = _backend_type("type", chosen.type).usual_weights or chosen.type
+    kind = chosen.weights or usual
+    if kind == chosen.type:
+        return WeightsStore(_backend(chosen))
+    backend = _backend_type("weights", kind).from_options(chosen)
+    return WeightsStore(with_old_data(backend, partial(_backend, chosen)))
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
@@ -66,7 +71,7 @@ def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoCon
 
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
-    return _backend_type("type", options.type).from_options(options)
+    return with_old_data(_backend_type("type", options.type).from_options(options))
 
 
 def _backend_type(option: str, name: str) -> type[StoreBackend]:
