@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 
 NAMES = (
+    "demo",
     "startup",
     "file_stores",
     "mongo_stores",

@@ -21,7 +21,7 @@ from .tables import table
 def demo(folder: Path, afresh: bool) -> None:
     """Train, validate and apply a small network on a made-up volume, and write a report.
 
-    Takes about three minutes on two cores.  Once broken off, it goes on where it was.
+    Takes three to four minutes on two cores.  Once broken off, it goes on where it was.
     """
     # Imported here: the list of commands must not wait for torch.
     from dacapo.demo.demo import run_demo

@@ -57,7 +57,7 @@ class Report:
         path.write_text(page(self.title, self.lead, sections), encoding="utf-8")
 
     def _headline(self) -> str:
-        training = self.seconds.get("training", 0.0)
+        training = float(self.stats.columns["time"].sum())  # of every session: a demo may be gone on with
         speed = len(self.stats) / training if training else 0.0
         return cards(
             [

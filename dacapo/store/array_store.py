@@ -12,7 +12,7 @@ import attrs
 from dacapo.errors import InvalidName, InvalidRequest
 from dacapo.names import Repeated, run_key
 
-from .publication import remove_tree
+from .publication import remove_if_empty, remove_tree
 
 logger = logging.getLogger(__name__)
 SUFFIX = ".zarr"
@@ -121,8 +121,8 @@ class LocalArrayStore(ArrayStore):
         if not remove_tree(path):
             logger.warning("%s is not there to be removed", path)
             return False
-        if path == container and not any(container.parent.iterdir()):
-            container.parent.rmdir()
+        if path == container:
+            remove_if_empty(container.parent)
         return True
 
 

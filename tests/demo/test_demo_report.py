@@ -156,7 +156,7 @@ def report():
         stats=TrainingStats([TrainingIterationStats(i, 1 / (i + 1), 0.5) for i in range(20)]),
         scores=scores, columns=["mito__dice", "mito__voi"], raw=rng.integers(0, 256, (6, 8, 8)), truth=truth,
         prediction=rng.uniform(-1, 1, (6, 8, 8)), segmentation=truth, config="name: demo\n",
-        seconds={"training": 10.0}, versions={"dacapo": "1"},
+        seconds={"making the volume": 3.0}, versions={"dacapo": "1"},
     )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_a_report_shows_what_was_measured(report, tmp_path):
     assert report.best.iteration == 20
     assert "<b>0.700</b><span>best dice on held out</span>" in text
     assert "<tr class=best><td>threshold_0.0</td><td>0.700</td><td>0.300</td></tr>" in text
-    assert "2.0 iterations a second" in text
+    assert "<b>10.0 s</b><span>of training, 2.0 iterations a second" in text
     assert "name: demo" in text
     images = re.findall(r'alt="segmentation, section (\d)" [^>]*base64,([^"]+)"', text)
     assert len(images) == 4
