@@ -21,11 +21,12 @@ from dacapo.errors import StoreError
 from ..backend import Block
 from ..config_store import CLASSES
 from ..mongo.connection import UNAUTHORIZED, Connection
+from ..mongo.server import Server
 from .names import beginning
 from .old_data import OldData, Scores
 
 STATS, SCORES = "training_stats", "validation_scores"
-_found: dict[tuple[str, str, int], bool] = {}
+_found: dict[tuple[Server, str, int], bool] = {}
 
 
 class OldMongo(OldData):
@@ -36,7 +37,7 @@ class OldMongo(OldData):
 
     def are_there(self) -> bool:
         """Say whether an earlier version stored anything here; looked up once in a process."""
-        key = self.connection.uri, self.connection.name, os.getpid()
+        key = self.connection.server, self.connection.name, os.getpid()
         if key not in _found:
             _found[key] = self._look()
         return _found[key]
