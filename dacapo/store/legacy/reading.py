@@ -56,6 +56,14 @@ class WithOldData:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        """The backend's own class: whoever asks for a backend of files is given one."""
+        return type(self.inner)
+
+    def __reduce__(self) -> Any:
+        return WithOldData, (self.inner, self.old, self._open_configs)
+
     def __repr__(self) -> str:
         return repr(self.inner)
 
@@ -349,9 +357,6 @@ class WithOldData:
         old = self.old.trained(_name_in(prefix))
         runs = [run for run in self.inner.blob_runs(prefix) if run not in old]
         return self._with_owners(runs, old, prefix)
-
-
-StoreBackend.register(WithOldData)
 
 
 def renamed(document: Document, collection: str, name: str) -> Document:
