@@ -45,6 +45,11 @@ class DaCapoConfig:
     weights: str | None = field(
         "Where checkpoints are kept, if not where configs and stats are: files with type mongo.", default=None
     )
+    arrays: str | None = field(
+        "Where snapshots and the volumes of validations are kept, if not below runs_base_dir: a folder, or a "
+        "URL such as s3://bucket/dacapo.",
+        default=None,
+    )
     compute_context: dict[str, Any] = field(
         "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
         factory=lambda: {"type": "LocalTorch", "config": {}},

@@ -57,7 +57,7 @@ class WithOldData:
         return getattr(self.inner, name)
 
     @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    def __class__(self) -> Any:  # type: ignore[misc]
         """The backend's own class: whoever asks for a backend of files is given one."""
         return type(self.inner)
 
