@@ -15,8 +15,6 @@ from dacapo.errors import InvalidOptions, PluginError
 from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
-from .legacy.reading import with_old_data
-
 WRITABLE = ("s3://", "gs://", "memory://")
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from .backend import StoreBackend
     from .config_store import ConfigStore
     from .stats_store import StatsStore
+    from .legacy.reading import with_old_data
     from .weights_store import WeightsStore
 
 
@@ -91,6 +90,8 @@ def _is_url(place: object) -> bool:
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
     """Open the backend that the option ``type`` names, with all its options."""
+    from .legacy.reading import with_old_data
+
     return with_old_data(_backend_type("type", options.type).from_options(options))
 
 

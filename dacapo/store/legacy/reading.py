@@ -56,8 +56,8 @@ class WithOldData:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         """The backend's own class: whoever asks for a backend of files is given one."""
         return type(self.inner)
 
