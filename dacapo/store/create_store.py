@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .backend import StoreBackend
     from .config_store import ConfigStore
     from .stats_store import StatsStore
-    from .legacy.reading import with_old_data
     from .weights_store import WeightsStore
 
 
@@ -42,6 +41,7 @@ def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> S
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints: where the option ``weights`` says, else where the type keeps them."""
+    from .legacy.reading import with_old_data
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
