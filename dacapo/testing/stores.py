@@ -27,6 +27,8 @@ from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
+from . import store_listing
+
 Opener = Callable[[], StoreBackend]
 Check = Callable[[Opener], None]
 
@@ -378,4 +380,5 @@ CHECKS: tuple[Check, ...] = (
     a_late_writer_is_never_seen,
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
+    *store_listing.CHECKS,
 )

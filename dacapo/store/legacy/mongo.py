@@ -10,6 +10,7 @@ The collections of the present format have other names, so these stay as they ar
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from dacapo.errors import StoreError
 
 from ..backend import Block
 from ..config_store import CLASSES
+from ..listing import fields_of
 from ..mongo.connection import UNAUTHORIZED, Connection
 from ..mongo.server import Server
 from .names import beginning
@@ -58,6 +60,13 @@ class OldMongo(OldData):
 
     def names(self, collection: str, begin: str = "") -> list[str]:
         return beginning(self._distinct(collection, "name"), begin, collection)
+
+    def rows(self, collection: str) -> Iterator[tuple[str, int, Document]]:
+        fields = {".".join(path): 1 for path in fields_of(collection).values()}
+        with self.connection.explained(f"listing the {collection}"):
+            for entry in self._there(collection).find({}, {"_id": 0, "name": 1, "repetition": 1, **fields}):
+                if isinstance(entry.get("name"), str):
+                    yield entry["name"], int(entry.get("repetition") or 0), entry
 
     def repetitions(self, name: str) -> list[int]:
         with self.connection.explained(f"listing the repetitions of run {name}"):

@@ -7,6 +7,7 @@ keep instead, see ``names``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dacapo.documents import Document
@@ -34,6 +35,13 @@ class OldData:
     def names(self, collection: str, begin: str = "") -> list[str]:
         """Return the names of the configs of a kind whose alias begins so, each once."""
         return []
+
+    def rows(self, collection: str) -> Iterator[tuple[str, int, Document]]:
+        """Yield name, repetition and at least the fields that a config is listed by."""
+        for name in self.names(collection):
+            for repetition in self.repetitions(name) if collection == "runs" else [0]:
+                if (document := self.document(collection, name, repetition)) is not None:
+                    yield name, repetition, document
 
     def repetitions(self, name: str) -> list[int]:
         """Return the repetitions of the runs of a name, sorted."""

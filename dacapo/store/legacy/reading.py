@@ -8,13 +8,15 @@ into one when it is read.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from dacapo.documents import META, Document
 from dacapo.names import RunKey, segment
 
 from ..backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from ..config_store import CLASSES
+from ..listing import Found, Query, chosen, row_of
 from .names import alias, key_of, owner, split
 from .old_data import OldData
 
@@ -121,24 +123,30 @@ class WithOldData:
         document = self.inner.get(collection, key)
         if collection == BEST:
             return document or self._old_best(key.partition("/")[0]).get(key)
-        if document is not None and (META in document or not self.old.in_place):
+        is_own = META in (document or ()) or not self.old.in_place or collection not in CLASSES
+        if document is not None and is_own:
             return document
         if document is not None and key_of_document(collection, document) == key:
             return document
-        if (found := self.find(collection, key)) is None:
+        if (found := self.behind(collection, key)) is None:
             return None
         name, repetition = found
         document = self.old.document(collection, name, repetition)
         return None if document is None else renamed(document, collection, name)
 
-    def find(self, collection: str, key: str) -> tuple[str, int] | None:
+    def behind(self, collection: str, key: str) -> tuple[str, int] | None:
         """Return the old name and repetition behind a key, if there is such a config."""
         plain, repetition = split(key) if collection == RUNS else (str(key), 0)
-        for name in [plain, *self.old.names(collection, plain)] if "~" in plain else [plain]:
+        for name in self._candidates(collection, plain):
             fits = alias(name, collection) == plain
             if fits and self.old.document(collection, name, repetition) is not None:
                 return name, repetition
         return None
+
+    def _candidates(self, collection: str, plain: str) -> list[str]:
+        if collection not in CLASSES:
+            return []
+        return [plain, *self.old.names(collection, plain)] if "~" in plain else [plain]
 
     def keys(self, collection: str, prefix: str = "") -> list[str]:
         """Return the keys that begin with ``prefix``, those of old configs among them."""
@@ -148,7 +156,7 @@ class WithOldData:
             found |= {key for key in self._old_best(run) if key.startswith(prefix)} if slash else set()
             return sorted(found)
         begin = _name_in(prefix) if collection == RUNS else prefix
-        names = self.old.names(collection, begin)
+        names = self.old.names(collection, begin) if collection in CLASSES else []
         if self.old.in_place:  # the backend lists these files under names that may not be their keys
             found -= set(names)
         for name in names:
@@ -164,15 +172,32 @@ class WithOldData:
         """Remove a document, and the old one behind it."""
         if collection == BEST:
             return any([self.inner.remove(collection, key), self._remove_best(key)])
-        found = self.find(collection, key)
+        found = self.behind(collection, key)
         removed = self.inner.remove(collection, key) if self._has_own(collection, key) else False
         if found is not None:
             removed = self.old.remove_document(collection, *found) or removed
         return removed
 
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        """Return the documents that are asked for, old ones among them."""
+        found = dict(self.inner.find(collection, query, fields))
+        if collection not in CLASSES:
+            return list(found.items())
+        own = set(self.inner.keys(collection))
+        if self.old.in_place:
+            names = set(self.old.names(collection))
+            own -= names
+            found = {key: row for key, row in found.items() if key not in names}
+        rows = [
+            (key_of(collection, name, repetition), row_of(collection, document))
+            for name, repetition, document in self.old.rows(collection)
+        ]
+        found |= dict(chosen([(key, row) for key, row in rows if key not in own], query, fields))
+        return sorted(found.items())
+
     def _has_own(self, collection: str, key: str) -> bool:
         """Say whether a key is the backend's own: where old files lie in place it may be another's."""
-        if not self.old.in_place:
+        if not self.old.in_place or collection not in CLASSES:
             return True
         document = self.inner.get(collection, key)
         return document is not None and (META in document or key_of_document(collection, document) == key)

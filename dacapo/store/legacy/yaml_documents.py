@@ -33,12 +33,23 @@ def is_old(data: bytes) -> bool:
 def load(data: bytes, path: Path) -> Document:
     """Return the document of a file that an earlier version wrote; raises ``CorruptData``."""
     try:
-        document = _Copying().copy(yaml.load(data.decode(), Loader=_Loader), DEEPEST)
+        text = data.decode()
+        _check_depth(text)
+        document = _Copying().copy(yaml.load(text, Loader=_Loader), DEEPEST)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise CorruptData(f"{path} is no readable document: {error}; mend it by hand or delete it") from error
     if not isinstance(document, dict):
         raise CorruptData(f"{path} should hold  key: value  lines; mend it by hand or delete it")
     return document
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested so deeply that making it could end the process."""
+    levels = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if levels > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
 class _Copying:
@@ -54,7 +65,11 @@ class _Copying:
         if levels == 0:
             raise ValueError(f"it is nested more than {DEEPEST} deep")
         if isinstance(value, dict):
+            if odd := [key for key in value if not isinstance(key, str)]:
+                raise ValueError(f"the key {odd[0]!r:.80} should be a text; put it in quotes")
             return {key: self.copy(item, levels - 1) for key, item in value.items()}
         if isinstance(value, list):
             return [self.copy(item, levels - 1) for item in value]
+        if not isinstance(value, str | int | float | None):
+            raise ValueError(f"{value!r:.80} should be a text; put it in quotes")
         return value
