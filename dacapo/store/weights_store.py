@@ -19,15 +19,15 @@ from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import tensor_file
 from .backend import StoreBackend
-from .manifest import Digest, seal, unseal
+from .manifest import CHECKPOINTS as _FOLDER
+from .manifest import MANIFEST as _MANIFEST
+from .manifest import Digest, checkpoint_path, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
 logger = logging.getLogger(__name__)
 
 _BEST = "best"
-_FOLDER = "iterations"
-_MANIFEST = "manifest.json"
 
 
 @attrs.define
@@ -356,7 +356,7 @@ def expendable(
 def _path(iteration: int, name: str) -> str:
     if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < 0:
         raise InvalidRequest(f"an iteration should be a number from 0 on, and is {iteration!r:.80}")
-    return f"{_FOLDER}/{iteration}/{name}"
+    return checkpoint_path(iteration, name)
 
 
 def _name_of(dataset: Any) -> str:
