@@ -211,6 +211,11 @@ def finish(change: Change, stores: Stores) -> None:
 def _begin(change: Change, stores: Stores) -> None:
     """Write down what is intended, and do it; refuse while another change of the run is not finished."""
     backend = stores.configs.backend
+    if any(store.backend.is_old(change.run) for store in stores[:3]):
+        raise StoreError(
+            f"run {change.run} is kept as an earlier DaCapo wrote it, and cannot be moved; bring it to the "
+            "present format with  dacapo store upgrade"
+        )
     if change.target == RUNS:
         if change.to in backend.keys(RUNS, change.to):
             raise DuplicateNameError(
