@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .changing import empty_trash, trash
+from .checking import check
 from .commands import Group
 from .moving import copy
 from .store_roles import make_roles, roles
@@ -30,5 +31,5 @@ def init(with_roles: bool) -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-for command in (copy, trash, empty_trash, roles):
+for command in (copy, trash, empty_trash, check, roles):
     store.add_command(command)

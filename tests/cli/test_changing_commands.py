@@ -63,3 +63,16 @@ def test_for_good_is_for_good(dacapo, run):
     called = dacapo("run", "delete", "run", "--for-good", "--yes")
     assert called.exit_code == 0 and "deleted for good: arrays, weights" in called.stderr
     assert content(create_stores(), "run") == {} and trashed(create_config_store()) == []
+
+
+def test_check_ends_with_what_it_finds(dacapo, run):
+    called = dacapo("store", "check")
+    assert (called.exit_code, called.stdout) == (0, "") and "nothing is wrong" in called.stderr
+    create_config_store().backend.put("tasks.tags", "gone~good", {"by": "x", "at": "y"})
+    called = dacapo("store", "check", "--deep")
+    assert called.exit_code == 1
+    assert called.stdout == "task gone: there are tags or notes, and no config; --repair removes them\n"
+    [row] = dacapo("store", "check", "--repair", "--json").json
+    assert row["repaired"] is True
+    called = dacapo("store", "check", "--json")
+    assert (called.exit_code, called.json) == (0, [])
