@@ -17,6 +17,8 @@ DacapoError
 │   ├── NotFound             the store has nothing of that name
 │   ├── DuplicateNameError   that name is taken by something different
 │   ├── StoreUnreachable     the server that keeps it does not answer
+│   ├── LeaseHeld            somebody else is training, validating or deleting the run
+│   │   └── LeaseLost        somebody else took the run while this process had it
 │   ├── CorruptData          what was stored fails its checksum
 │   └── NewerFormat          written by a DaCapo newer than this one
 ├── DataError                a volume is not what it has to be
@@ -131,6 +133,16 @@ class StoreUnreachable(StoreError):
     """The server that keeps things does not answer, or not in time."""
 
     exit_code = 5
+
+
+class LeaseHeld(StoreError):
+    """Somebody else has the run: it is being trained, validated or deleted."""
+
+    exit_code = 6
+
+
+class LeaseLost(LeaseHeld):
+    """Somebody else took the run from this process, which had given no sign of life for too long."""
 
 
 class CorruptData(StoreError):

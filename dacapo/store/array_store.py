@@ -88,6 +88,11 @@ class ArrayStore(ABC):
         arrays = self.validation_container(run).array_identifier(str(iteration))
         return (arrays.container / arrays.dataset).exists() and self.remove(arrays)
 
+    def keeps(self, run: str | Repeated) -> bool:
+        """Say whether there is any array of a run."""
+        containers = self.snapshot_container(run), self.validation_container(run)
+        return any(one.container.exists() for one in containers)
+
     def delete(self, run: str | Repeated) -> bool:
         """Delete all arrays of a run; return False if there were none."""
         containers = self.snapshot_container(run), self.validation_container(run)

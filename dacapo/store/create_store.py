@@ -15,9 +15,12 @@ from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
 if TYPE_CHECKING:
+    from dacapo.names import Repeated
+
     from .array_store import ArrayStore
     from .backend import StoreBackend
     from .config_store import ConfigStore
+    from .lease import Lease
     from .stats_store import StatsStore
     from .weights_store import WeightsStore
 
@@ -41,17 +44,29 @@ def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) ->
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
-    if chosen.weights is None:
-        usual = _backend_type("type", chosen.type).usual_weights
-        return WeightsStore(_backend(attrs.evolve(chosen, type=usual or chosen.type)))
-    return WeightsStore(_backend_type("weights", chosen.weights).from_options(chosen))
+    epochs = _backend(chosen)
+    name, option = (
+        chosen.weights or epochs.usual_weights or chosen.type,
+        "weights" if chosen.weights else "type",
+    )
+    backend = epochs if name == chosen.type else _backend_type(option, name).from_options(chosen)
+    return WeightsStore(backend, epochs)
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
     """Open the store that says where a run's arrays are."""
+
     from .array_store import LocalArrayStore
 
     return LocalArrayStore(_options(options, changes).runs_base_dir)
+
+
+def take_lease(run: str | Repeated, doing: str, options: DaCapoConfig | None = None, **changes: Any) -> Lease:
+    """Take a run to do something with it, in the store of stats; see ``lease.take``."""
+    from .lease import take
+
+    chosen = _options(options, changes)
+    return take(_backend(chosen), run, doing, seconds=chosen.lease_seconds)
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
