@@ -18,7 +18,7 @@ from .history import parts
 
 FOLDER = "iterations"
 MANIFEST = "manifest"
-_MANIFEST = re.compile(rf"{FOLDER}/([0-9]+)/({MANIFEST}(?:-([0-9]+)-([0-9]+))?\.json)", re.ASCII)
+_MANIFEST = re.compile(rf"{FOLDER}/(0|[1-9][0-9]*)/({MANIFEST}(?:-([0-9]+)-([0-9]+))?\.json)", re.ASCII)
 _EPOCH = re.compile(r"[a-z_]+-([0-9]+)-[0-9a-f]+\.(?:json|safetensors)", re.ASCII)
 
 

@@ -119,6 +119,7 @@ class FramedLog:
             except FileNotFoundError:
                 return End(None, 0, 0, 0)
             try:
+                _force(descriptor)
                 return self._end(descriptor)
             finally:
                 os.close(descriptor)
@@ -137,12 +138,18 @@ class FramedLog:
                 )
                 os.ftruncate(descriptor, end.complete)
             if frame == end.last and end.sequence == frame.sequence + 1:
+                os.fsync(descriptor)
                 return  # a retry of what was added already
             if frame.sequence != end.sequence:
                 raise StoreError(
                     f"{self.path} was written by another process meanwhile: append {frame.sequence} was "
                     f"due, and it is at {end.sequence}; make sure that only one process trains a run"
                 )
+            if not end.size:
+                # Before anything is written, so that whoever finds something in it need not do it:
+                # the one who made the file may have been killed here.
+                make_folder(self.path.parent)
+                sync_folder(self.path.parent)
             self._write(descriptor, frame.encode(), end.complete)
             inode, size = self._state(descriptor)
             self._known = (inode, size), End(frame, frame.sequence + 1, size, size)
@@ -156,7 +163,6 @@ class FramedLog:
         except FileNotFoundError:
             make_folder(self.path.parent)
             descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
-            sync_folder(self.path.parent)
         try:
             _lock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -207,6 +213,7 @@ class FramedLog:
                 with self.path.open("rb") as file:
                     if alone:
                         _lock(file.fileno(), fcntl.LOCK_SH)
+                    _force(file.fileno())
                     return file.read()
             except FileNotFoundError:
                 return b""
@@ -273,6 +280,15 @@ def _end_of(data: bytes, path: Path) -> End:
         sequence = header.sequence + 1 if header else end.sequence + 1
         end = End(header if whole else end.last, sequence, complete, len(data))
     return end
+
+
+def _force(descriptor: int) -> None:
+    """Make what is about to be read last, so that nobody acts on what a power cut takes away again.
+
+    Its writer may have been killed before doing so.  It costs nothing where there is nothing to do.
+    """
+    with suppress(OSError):
+        os.fsync(descriptor)
 
 
 def _lock(descriptor: int, how: int) -> None:
