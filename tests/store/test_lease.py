@@ -39,7 +39,9 @@ def claimed(backend: FileBackend | MemoryBackend, holder: Holder, run: str = "ru
 
 def ended_process() -> Holder:
     """Return the holder that a process which has ended was."""
-    code = "from dacapo.store.holder import Holder; import json; print(json.dumps(Holder.here('train').write()))"
+    code = (
+        "from dacapo.store.holder import Holder; import json; print(json.dumps(Holder.here('train').write()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return Holder(**json.loads(done.stdout))
 
