@@ -154,7 +154,7 @@ class StoreBackend(ABC):
 
     @abstractmethod
     def claim(self, run: str, claim: Claim, over: Claim | None = None) -> bool:
-        """Take a run under a new number; return False if the number is taken.
+        """Take a run under a new number; return False if it or a later one is taken.
 
         ``over`` is the claim that this one ends, as it was read: if it has given a sign of life
         since, the answer is False too, as far as the place can tell.

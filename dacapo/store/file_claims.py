@@ -11,8 +11,6 @@ the same file system is what it is compared with.
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +20,7 @@ from dacapo.errors import CorruptData
 
 from . import document_file, publication
 from .backend import Claim
-from .publication import HIDDEN, explained, visible
+from .publication import explained, visible
 
 CLAIM, BEAT, RELEASED = ".claim", ".beat", ".released"
 _CLOCK_HOLDS = 60.0  # seconds for which this process's own clock tells how that of the files goes on
@@ -40,17 +38,19 @@ class FileClaims:
         newest = self.newest(run)
         if newest and (newest.number >= claim.number or (over is not None and newest != over)):
             return False
-        return publication.create(self._path(run, claim.number, CLAIM), [document_file.dump(claim.holder)])
+        document = {"holder": claim.holder, "released": claim.released}
+        return publication.create(self._path(run, claim.number, CLAIM), [document_file.dump(document)])
 
     def newest(self, run: str) -> Claim | None:
         """Return the newest claim of a run."""
         names = visible(self.folder / run)
         if (number := _newest(names)) is None:
             return None
-        released = f"{number}{RELEASED}" in names
+        holder, released = self._made(run, number)
+        released = released or f"{number}{RELEASED}" in names
         return Claim(
             number,
-            self._holder(run, number),
+            holder,
             self._count(run, number),
             released,
             None if released else self._idle(run, number),
@@ -62,17 +62,10 @@ class FileClaims:
         It is written over in place: to be alive it only has to change, torn or not, and a file
         that stays the same one is read anew over NFS by whoever opens it.
         """
-        names = visible(self.folder / run)
-        if _newest(names) != number or f"{number}{RELEASED}" in names:
+        newest = self.newest(run)
+        if newest is None or newest.number != number or newest.released:
             return False
-        path = self._path(run, number, BEAT)
-        count = self._count(run, number) + 1
-        with explained(path, "writing"):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-            try:
-                os.pwrite(descriptor, b"%020d\n" % count, 0)
-            finally:
-                os.close(descriptor)
+        publication.overwrite(self._path(run, number, BEAT), b"%020d\n" % (newest.beat + 1))
         return True
 
     def release(self, run: str, number: int) -> None:
@@ -89,13 +82,15 @@ class FileClaims:
     def _path(self, run: str, number: int, suffix: str) -> Path:
         return self.folder / run / f"{number}{suffix}"
 
-    def _holder(self, run: str, number: int) -> Document:
+    def _made(self, run: str, number: int) -> tuple[Document, bool]:
+        """Return who made a claim, and whether it was released from the first."""
         path = self._path(run, number, CLAIM)
         try:
             with explained(path, "reading"):
-                return document_file.load(path.read_bytes(), path)
-        except CorruptData:
-            return {}  # somebody took it, and who that was is lost
+                document = document_file.load(path.read_bytes(), path)
+            return document["holder"], document["released"]
+        except (CorruptData, KeyError):
+            return {}, False  # somebody took it, and who that was is lost
 
     def _count(self, run: str, number: int) -> int:
         try:
@@ -117,13 +112,9 @@ class FileClaims:
         """Return the time on the clock that files get their times from, or None if nothing can be made."""
         here = time.monotonic()
         if self._clock is None or here - self._clock[1] > _CLOCK_HOLDS:
-            probe = self.folder / f"{HIDDEN}clock-{secrets.token_hex(8)}"
-            try:
-                probe.touch(exist_ok=False)
-                self._clock = probe.stat().st_mtime, here
-                probe.unlink()
-            except OSError:
+            if (made := publication.clock(self.folder)) is None:
                 return None
+            self._clock = made, here
         return self._clock[0] + here - self._clock[1]
 
 

@@ -56,11 +56,10 @@ class Lease:
     """What lets this process write to a run; ``take`` gives one.
 
     Leaving it as a context, or ``release``, lets others have the run at once.  It is not for
-    another process: one that was forked cannot go on with it.  Without ``beats`` it gives no signs of
-    life, and is for what takes a moment.
+    another process: one that was forked cannot go on with it.
     """
 
-    def __init__(self, backend: StoreBackend, run: str, claim: Claim, beats: bool = True) -> None:
+    def __init__(self, backend: StoreBackend, run: str, claim: Claim) -> None:
         self.backend, self.run = backend, run
         self.holder = Holder.read(claim.holder)
         self.begun: Epoch | None = None
@@ -71,7 +70,7 @@ class Lease:
         self._turn = threading.RLock()  # the number changes when nobody is about to renew it
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._live, name=f"lease of {run}", daemon=True)
-        if beats:
+        if not claim.released:
             self._heart.start()
 
     def __repr__(self) -> str:
@@ -131,7 +130,7 @@ class Lease:
         self.check()
         with self._turn:
             newest = self.backend.newest_claim(self.run)
-            if newest is None or newest.number != self.number or newest.released:
+            if newest is None or newest.number != self.number or newest.released != self._claim.released:
                 self._lose()
 
     def release(self) -> None:
@@ -139,7 +138,7 @@ class Lease:
 
         A store that cannot be reached does not keep anybody from ending: then the lease runs out.
         """
-        self._ended.set()
+        self.stop_beating()
         with self._turn:
             if self._lost is not None:
                 return
@@ -154,11 +153,15 @@ class Lease:
                     self.run, self.holder.seconds, error,
                 )  # fmt: skip
 
+    def stop_beating(self) -> None:
+        """Give no more signs of life, as if asleep: the lease then runs out by itself."""
+        self._ended.set()
+
     def _take_next(self) -> None:
         """Take the next number for an epoch of the same holder."""
         self.check()
         newest = self.backend.newest_claim(self.run)
-        claim = Claim(self.number + 1, self._claim.holder)
+        claim = Claim(self.number + 1, self._claim.holder, released=self._claim.released)
         if newest is None or newest.number != self.number or not self.backend.claim(self.run, claim, newest):
             self._lose()
         self._claim, self.begun = claim, None
@@ -190,8 +193,7 @@ class Lease:
 
     def _renew(self) -> None:
         with self._turn:
-            if self._ended.is_set():
-                return
+            self.raise_if_lost()
             before = time.monotonic()
             if not self.backend.renew_claim(self.run, self.number):
                 self._lose()
@@ -220,13 +222,14 @@ def take(
     *,
     seconds: float = SECONDS,
     watch: Watch | None = None,
-    beats: bool = True,
+    held: bool = True,
 ) -> Lease:
     """Take a run to do something with it (``train``, ``validate``, ``delete``), as nobody else can.
 
     The lease ends if there are no signs of life for ``seconds``.  Raises ``LeaseHeld``, naming the
     holder, if somebody else has the run.  A holder that seems to be dead is looked at until that
     is certain, which takes no longer than its lease; with a ``watch`` it is looked at only once.
+    What is not ``held`` gives no signs of life and keeps nobody away: it only takes the number.
     """
     key = run_key(run)
     while True:
@@ -235,11 +238,30 @@ def take(
             _refuse_if_alive(backend, key, doing, newest, watch)
         epoch = backend.newest_epoch(key)
         number = 1 + max(-1 if newest is None else newest.number, -1 if epoch is None else epoch)
-        claim = Claim(number, Holder.here(doing, seconds).write())
+        claim = Claim(number, Holder.here(doing, seconds).write(), released=not held)
         if backend.claim(key, claim, newest):
             if newest is not None and not newest.released:
                 logger.warning("run %s: taken over from %s", key, _told(newest))
-            return Lease(backend, key, claim, beats)
+            return Lease(backend, key, claim)
+
+
+def begin_unheld(
+    backend: StoreBackend, run: str, start: int | None = None, checkpoint: str | None = None
+) -> int:
+    """Take the next number of a run without holding it, and begin an epoch; see ``Lease.begin``.
+
+    That is for scripts that write to a run which nobody holds; they find out that another has gone
+    on with it when that one has.
+    """
+    with take(backend, run, "begin an epoch of", held=False) as lease:
+        return lease.begin(start, checkpoint)
+
+
+def make_sure_that_nobody_holds(backend: StoreBackend, run: str, doing: str) -> None:
+    """Raise ``LeaseHeld`` if somebody holds a run; the claim of one who is dead is ended."""
+    newest = backend.newest_claim(run)
+    if newest is not None and not newest.released:
+        take(backend, run, doing, held=False).release()
 
 
 def _refuse_if_alive(backend: StoreBackend, run: str, doing: str, claim: Claim, watch: Watch | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from dacapo.errors import LeaseHeld, LeaseLost, StoreError, StoreUnreachable
+from dacapo.errors import LeaseLost, StoreError, StoreUnreachable
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.names import Repeated, find_run, run_key
@@ -16,7 +16,7 @@ from dacapo.names import Repeated, find_run, run_key
 from . import history
 from .backend import Block, Epoch, ScoresRecord, StoreBackend
 from .blocks import before, joined
-from .lease import Lease, refusal, take
+from .lease import Lease, begin_unheld, make_sure_that_nobody_holds
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
@@ -83,14 +83,13 @@ class StatsStore:
 
         What earlier epochs wrote at or after ``start``, or will still write, is no longer read,
         but it is not erased either; ``checkpoint`` is that at ``start``, see ``Lease.begin``.
-        Without a lease this needs one for a moment: ``LeaseHeld`` if somebody else has the run.
+        Without a lease, raises ``LeaseHeld`` if somebody else has the run.
         """
         key = run_key(run)
         if lease := self._leases.get(key):
             number = lease.begin(start, checkpoint)
         else:
-            with take(self.backend, key, "begin an epoch of", beats=False) as lease:
-                number = lease.begin(start, checkpoint)
+            number = begin_unheld(self.backend, key, start, checkpoint)
         self._writing[key] = self._end(key)
         # Scores that the epoch has cut have to be stored again, even if they come out the same.
         _scores_seen.pop((self.backend.place, key), None)
@@ -189,9 +188,7 @@ class StatsStore:
             else:
                 lease.confirm()
             return
-        claim = self.backend.newest_claim(key)
-        if claim is not None and not claim.released:
-            raise LeaseHeld(refusal(key, "write to", claim))
+        make_sure_that_nobody_holds(self.backend, key, "write to")
         newest = self.backend.newest_epoch(key)
         epoch = self._writing[key].epoch if key in self._writing else newest
         if newest is not None and epoch is not None and newest > epoch:

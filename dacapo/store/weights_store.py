@@ -11,13 +11,13 @@ import attrs
 
 from dacapo import provenance
 from dacapo.documents import Document
-from dacapo.errors import CorruptData, InvalidRequest, LeaseHeld, NotFound
+from dacapo.errors import CorruptData, InvalidRequest, NotFound
 from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import checkpoint_names, history, tensor_file
 from .backend import Epoch, StoreBackend
 from .checkpoint_names import FOLDER, MANIFEST, path_of
-from .lease import Lease, refusal
+from .lease import Lease, make_sure_that_nobody_holds
 from .manifest import Digest, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
@@ -82,9 +82,7 @@ class WeightsStore:
     def _epoch(self, key: str) -> int | None:
         """Return the epoch to publish under, having made sure that it still is the newest."""
         if (lease := self._leases.get(key)) is None:
-            claim = self._epochs.newest_claim(key)
-            if claim is not None and not claim.released:
-                raise LeaseHeld(refusal(key, "write to", claim))
+            make_sure_that_nobody_holds(self._epochs, key, "write to")
             return None
         if lease.begun is None:
             lease.begin()

@@ -70,6 +70,10 @@ def claims_are_released(open_backend: Opener) -> None:
     assert backend.claim("run", Claim(1, {}), newest)
     backend.release_claim("run", 0)  # too late: it is another's by now
     assert backend.renew_claim("run", 1) and "run" in backend.open_claims()
+    unheld = Claim(2, {"user": "b"}, released=True)
+    assert backend.claim("run", unheld, backend.newest_claim("run"))
+    assert open_backend().newest_claim("run") == unheld
+    assert not backend.renew_claim("run", 2) and "run" not in backend.open_claims()
 
 
 def epochs_keep_what_they_found(open_backend: Opener) -> None:
@@ -133,7 +137,7 @@ def a_holder_that_lives_keeps_its_run(open_backend: Opener) -> None:
 def who_slept_is_never_seen(open_backend: Opener) -> None:
     """Whatever a holder writes that slept past its lease is refused, or never read."""
     backend = open_backend()
-    sleeper = take(backend, "run", "train", seconds=BRIEF, beats=False)
+    sleeper = asleep(backend)
     write(backend, sleeper, 0, 40, 1.0)
     time.sleep(BRIEF)
     with take(open_backend(), "run", "train") as lease:
@@ -157,7 +161,7 @@ def an_epoch_begun_too_late_is_never_seen(open_backend: Opener) -> None:
     backend = open_backend()
     with take(backend, "run", "train") as first:
         write(backend, first, 0, 40, 1.0)
-    sleeper = take(backend, "run", "train", seconds=BRIEF, beats=False)
+    sleeper = asleep(backend)
     time.sleep(BRIEF)
     with take(open_backend(), "run", "train") as lease:
         write(open_backend(), lease, 40, 60, 2.0)
@@ -165,6 +169,13 @@ def an_epoch_begun_too_late_is_never_seen(open_backend: Opener) -> None:
     late_writes(backend, sleeper.number, 10)
     late_writes(backend, sleeper.number, 60)
     assert_untouched(open_backend(), [1.0] * 40 + [2.0] * 20, {20: 1.0, 40: 1.0, 60: 2.0})
+
+
+def asleep(backend: StoreBackend) -> Lease:
+    """Take the run for a holder that gives no signs of life from now on."""
+    lease = take(backend, "run", "train", seconds=BRIEF)
+    lease.stop_beating()
+    return lease
 
 
 def write(backend: StoreBackend, lease: Lease, begin: int, end: int, value: float) -> None:

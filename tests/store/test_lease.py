@@ -190,7 +190,7 @@ def test_who_lost_the_lease_is_told_by_the_thread_beside(backend):
 
 def test_a_lease_whose_record_is_gone_is_lost(tmp_path):
     memory = MemoryBackend(str(tmp_path))
-    lease = take(memory, "run", "train", beats=False)
+    lease = take(memory, "run", "train")
     memory._content.claims.clear()
     with pytest.raises(LeaseLost, match="its record is gone"):
         lease.confirm()

@@ -44,7 +44,8 @@ class Claims:
         if over is not None and not over.released and not self._end(run, over, token):
             return False
         holder = records.write_document("", claim.holder)
-        entry = {"run": str(run), "number": claim.number, "holder": holder, "beat": 0, "open": True}
+        entry = {"run": str(run), "number": claim.number, "holder": holder, "beat": 0}
+        entry |= {} if claim.released else {"open": True}
         there = self.connection.collection(LEASES)
 
         def insert() -> bool:
