@@ -20,6 +20,7 @@ DacapoError
 │   ├── LeaseHeld            somebody else is training, validating or deleting the run
 │   │   └── LeaseLost        somebody else took the run while this process had it
 │   ├── CorruptData          what was stored fails its checksum
+│   ├── InvalidArchive       a file that was to be imported is not what export writes
 │   └── NewerFormat          written by a DaCapo newer than this one
 ├── DataError                a volume is not what it has to be
 │   ├── MissingData          there is no such file or dataset
@@ -147,6 +148,10 @@ class LeaseLost(LeaseHeld):
 
 class CorruptData(StoreError):
     """What was stored fails its checksum."""
+
+
+class InvalidArchive(StoreError):
+    """A file that was to be imported is not what export writes, and may be meant to do harm."""
 
 
 class NewerFormat(StoreError):

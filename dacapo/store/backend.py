@@ -8,7 +8,7 @@ offered through the entry-point group ``dacapo.stores`` and passes ``dacapo.test
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo.documents import Document
+
+from .listing import Found, Query, chosen, row_of
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -149,6 +151,15 @@ class StoreBackend(ABC):
 
         Return False, and change nothing that is read, if there is one of a later epoch.
         """
+
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        """Return the documents that are asked for, by key, each with those of its fields; worth an index.
+
+        Which fields there are is said by ``listing.fields_of``; others raise ``InvalidRequest``.
+        """
+        query.check(collection, fields)
+        found = ((key, self.get(collection, key)) for key in self.keys(collection, query.prefix))
+        return chosen([(key, row_of(collection, one)) for key, one in found if one], query, fields)
 
     # claims: who may write to a run
 

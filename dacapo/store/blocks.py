@@ -60,6 +60,10 @@ def decode_block(data: bytes, sequence: int) -> Block:
     """Return the block that ``encode_block`` made bytes of."""
     head, at = _head(data)
     count = head["count"]
+    # What a damaged or forged head says must not make room for numbers that are not there.
+    width = len(head["columns"]) + (not head["consecutive"])
+    if at + 8 * count * width != len(data) or (count and not width):
+        raise ValueError("the number of iterations does not fit the bytes that follow")
     if head["consecutive"]:
         iterations = np.arange(head["first"], head["first"] + count, dtype=np.int64)
     else:

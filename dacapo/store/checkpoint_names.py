@@ -13,18 +13,15 @@ import re
 import secrets
 from collections.abc import Iterable
 
+from dacapo.documents import Document
+
 from .backend import Epoch
 from .history import parts
+from .manifest import CHECKPOINTS, checkpoint_path
 
-FOLDER = "iterations"
 MANIFEST = "manifest"
-_MANIFEST = re.compile(rf"{FOLDER}/(0|[1-9][0-9]*)/({MANIFEST}(?:-([0-9]+)-([0-9]+))?\.json)", re.ASCII)
+_MANIFEST = re.compile(rf"{CHECKPOINTS}/(0|[1-9][0-9]*)/({MANIFEST}(?:-([0-9]+)-([0-9]+))?\.json)", re.ASCII)
 _EPOCH = re.compile(r"[a-z_]+-([0-9]+)-[0-9a-f]+\.(?:json|safetensors)", re.ASCII)
-
-
-def path_of(iteration: int, name: str) -> str:
-    """Return the name of the blob of a part of a checkpoint."""
-    return f"{FOLDER}/{iteration}/{name}"
 
 
 def new_manifest(epoch: int | None, there: Iterable[str]) -> str:
@@ -34,6 +31,13 @@ def new_manifest(epoch: int | None, there: Iterable[str]) -> str:
     found = [match for path in there if (match := _MANIFEST.fullmatch(path)) and match[3]]
     attempts = [int(match[4]) for match in found if int(match[3]) == epoch]
     return f"{MANIFEST}-{epoch}-{max(attempts, default=-1) + 1}.json"
+
+
+def manifest_of(iteration: int, content: Document) -> str:
+    """Return the name that a manifest was published under, by what it says; the plain one if it does not say."""
+    name = content.get("name")
+    known = isinstance(name, str) and _MANIFEST.fullmatch(checkpoint_path(iteration, name))
+    return name if known else f"{MANIFEST}.json"
 
 
 def new_part(part: str, epoch: int | None) -> str:

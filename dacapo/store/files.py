@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,9 +23,11 @@ from dacapo.errors import CorruptData
 from . import document_file, file_editions, publication
 from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from .blocks import decode_block, decode_scores, encode_block, encode_scores
+from .document_index import DocumentIndex
 from .file_claims import FileClaims
 from .framed_log import Frame, FramedLog
 from .history import decode_past, encode_past
+from .listing import Found, Query, chosen
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class FileBackend(StoreBackend):
         self.stats = stats or self.root / "stats"
         self._logs: dict[Path, FramedLog] = {}
         self._claims = FileClaims(self.stats / "leases")
+        self._indexes: dict[str, DocumentIndex] = {}
 
     @property
     def place(self) -> str:
@@ -92,6 +95,12 @@ class FileBackend(StoreBackend):
         files = file_editions.documents(folder) if collection == _BEST else visible(folder)
         names = (name.removesuffix(_YAML) for name in files if name.endswith(_YAML))
         return sorted(head + slash + name for name in names if name.startswith(rest))
+
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        query.check(collection, fields)
+        if collection not in self._indexes:
+            self._indexes[collection] = DocumentIndex(self.configs / collection, collection, _YAML)
+        return chosen(self._indexes[collection].rows(), query, fields)
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)
@@ -198,11 +207,13 @@ class FileBackend(StoreBackend):
         folder = self.stats / "runs" / run
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
         names = self._log_names(run, suffix)
+        # A refused append leaves an empty file.
+        removed = any((folder / name).stat().st_size for name in names)
         if all(name.endswith((suffix, _EPOCH_FILE)) for name in visible(folder)):
             remove_tree(folder)
         for name in names:
             remove_file(folder / name)
-        return bool(names)
+        return removed
 
     # blobs
 

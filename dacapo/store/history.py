@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from dacapo.documents import from_json, to_json
+from dacapo.documents import Document, from_json, to_json
 
 from .backend import Epoch, Past, StoreBackend
 
@@ -86,6 +86,28 @@ def write_past(past: tuple[Past, ...]) -> list[list[int | str | None]]:
 def read_past(plain: list[list[int | str | None]]) -> tuple[Past, ...]:
     """Return what ``write_past`` made plain data of."""
     return tuple(Past(*fields) for fields in plain)  # type: ignore[arg-type]
+
+
+def write_epoch(epoch: Epoch) -> Document:
+    """Return an epoch as plain data."""
+    past = None if epoch.past is None else write_past(epoch.past)
+    return {"number": epoch.number, "start": epoch.start, "past": past}
+
+
+def read_epoch(plain: Document) -> Epoch:
+    """Return the epoch that ``write_epoch`` made plain data of; ``past`` may be missing."""
+    past = plain.get("past")
+    return Epoch(plain["number"], plain["start"], None if past is None else read_past(past))
+
+
+def is_plain(epoch: Epoch) -> bool:
+    """Say whether an epoch that came from elsewhere holds numbers and names where they belong."""
+    known = [epoch.number, epoch.start]
+    for part in epoch.past or ():
+        known += [one for one in (part.number, part.stats, part.cut, part.scores) if one is not None]
+        if not isinstance(part.checkpoint, str | None):
+            return False
+    return all(type(one) is int and 0 <= one < 2**62 for one in known)
 
 
 def _limits(epochs: list[Epoch]) -> Iterator[int | None]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from numbers import Integral
 from typing import Any, Protocol
 
 import attrs
 
 from dacapo import provenance
 from dacapo.documents import Document
-from dacapo.errors import CorruptData, InvalidRequest, NotFound
+from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError, StoreUnreachable
 from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import checkpoint_names, history, tensor_file
 from .backend import Epoch, StoreBackend
-from .checkpoint_names import FOLDER, MANIFEST, path_of
 from .lease import Lease, make_sure_that_nobody_holds
-from .manifest import Digest, seal, unseal
+from .manifest import CHECKPOINTS, Digest, checkpoint_path, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
@@ -107,11 +108,24 @@ class WeightsStore:
                 )
             weights = run.checkpoint_weights()
         epoch = self._epoch(key)
-        parts = {}
+        parts: dict[str, Document] = {}
+        try:
+            manifest = self._store_parts(key, iteration, weights, parts, epoch)
+        except StoreUnreachable:
+            raise
+        except StoreError:
+            self._drop(key, iteration, [part["blob"] for part in parts.values()])
+            raise
+        self._sweep(key, iteration, {manifest, *(part["blob"] for part in parts.values())})
+
+    def _store_parts(
+        self, key: str, iteration: int, weights: Weights, parts: dict[str, Document], epoch: int | None
+    ) -> str:
+        """Publish every part, noting each in ``parts``, and then the manifest, whose name is returned."""
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:
                 parts[name] = self._store_part(
-                    key, path_of(iteration, checkpoint_names.new_part(name, epoch)), tree
+                    key, _path(iteration, checkpoint_names.new_part(name, epoch)), tree
                 )
         content = {
             "run": str(key),
@@ -120,10 +134,20 @@ class WeightsStore:
             "meta": provenance.stamp({}),
             "parts": parts,
         }
-        there = self.backend.blobs(key, path_of(iteration, ""))
+        there = self.backend.blobs(key, _path(iteration, ""))
         manifest = checkpoint_names.new_manifest(self._epoch(key), there)
-        self.backend.put_blob(key, path_of(iteration, manifest), [seal(content)])
-        self._sweep(key, iteration, {manifest, *(part["blob"] for part in parts.values())})
+        content["name"] = manifest
+        self.backend.put_blob(key, _path(iteration, manifest), [seal(content)])
+        return manifest
+
+    def _drop(self, key: str, iteration: int, blobs: Collection[str]) -> None:
+        """Take back what no manifest names: a full disk should not be filled further."""
+        with suppress(StoreError):
+            paths = self.backend.blobs(key, _path(iteration, checkpoint_names.MANIFEST))
+            manifests = [bytes(self.backend.get_blob(key, path) or b"") for path in paths]
+            for blob in blobs:
+                if not any(blob.encode() in manifest for manifest in manifests):
+                    self.backend.remove_blobs(key, _path(iteration, blob))
 
     def _store_part(self, key: str, path: str, tree: Any) -> Document:
         skeleton, tensors = take_apart(tree)
@@ -135,7 +159,7 @@ class WeightsStore:
 
     def _sweep(self, key: str, iteration: int, kept: Collection[str]) -> None:
         """Remove what earlier checkpoints of the iteration left, but not that the run was restored from."""
-        paths = self.backend.blobs(key, path_of(iteration, ""))
+        paths = self.backend.blobs(key, _path(iteration, ""))
         surplus = [path for path in paths if path.rpartition("/")[2] not in kept]
         if surplus and (epoch := self._epoch(key)) is not None:
             begun = self._leases[key].begun
@@ -187,7 +211,7 @@ class WeightsStore:
         return self._iterations(self._find(run))
 
     def _iterations(self, key: str) -> list[int]:
-        return list(self._manifests(key, f"{FOLDER}/"))
+        return list(self._manifests(key, f"{CHECKPOINTS}/"))
 
     def _manifests(self, key: str, prefix: str) -> dict[int, str]:
         """Return the names of the manifests that count, by iteration, increasing."""
@@ -195,7 +219,7 @@ class WeightsStore:
 
     def manifest(self, run: str | Repeated, iteration: int) -> str:
         """Return what the checkpoint of an iteration is called, or "" if there is none."""
-        return self._manifests(self._find(run), path_of(iteration, "")).get(iteration, "")
+        return self._manifests(self._find(run), _path(iteration, "")).get(iteration, "")
 
     def remove(self, run: str | Repeated, iteration: int) -> None:
         """Remove a checkpoint, and the records that call it best; raises ``NotFound``."""
@@ -208,8 +232,8 @@ class WeightsStore:
             if record.iteration == iteration:
                 self.backend.remove(BEST, _best_key(key, record.dataset, record.criterion))
         # Without its manifest a checkpoint is gone, even if what follows is interrupted.
-        self.backend.remove_blobs(key, path_of(iteration, MANIFEST))
-        self.backend.remove_blobs(key, path_of(iteration, ""))
+        self.backend.remove_blobs(key, _path(iteration, checkpoint_names.MANIFEST))
+        self.backend.remove_blobs(key, _path(iteration, ""))
 
     def prune(self, run: str | Repeated, keep_last: int = 1, keep_every: int | None = None) -> list[int]:
         """Remove checkpoints that need not be kept, and return their iterations.
@@ -240,11 +264,11 @@ class WeightsStore:
     def _read(self, key: str, iteration: int, parts: Collection[str], mapped: bool) -> Weights:
         name, data = "", None
         while data is None:  # one that is replaced in this moment is looked up again
-            before, name = name, self._manifests(key, path_of(iteration, "")).get(iteration, "")
+            before, name = name, self._manifests(key, _path(iteration, "")).get(iteration, "")
             if name in ("", before):
                 raise NotFound(self._absent(key, iteration))
-            data = self.backend.get_blob(key, path_of(iteration, name))
-        what = f"checkpoint {iteration} of run {key} ({path_of(iteration, name)} in {self.backend!r})"
+            data = self.backend.get_blob(key, _path(iteration, name))
+        what = f"checkpoint {iteration} of run {key} ({_path(iteration, name)} in {self.backend!r})"
         manifest = unseal(bytes(data), what)
         read = {
             part: self._read_part(
@@ -256,7 +280,7 @@ class WeightsStore:
         return Weights(**{"model": {}, **read})
 
     def _read_part(self, key: str, iteration: int, entry: Document, mapped: bool, what: str) -> Any:
-        buffer = self.backend.get_blob(key, path_of(iteration, entry["blob"]), mapped=mapped)
+        buffer = self.backend.get_blob(key, _path(iteration, entry["blob"]), mapped=mapped)
         if buffer is None:
             raise CorruptData(f"{what} is missing; use another checkpoint")
         if len(buffer) != entry["size"] or hashlib.sha256(buffer).hexdigest() != entry["sha256"]:
@@ -330,9 +354,13 @@ class WeightsStore:
         best checkpoint by it is the same on every dataset.
         """
         key = self._find(run)
+        if not isinstance(choice, str):
+            raise InvalidRequest(
+                f"{choice!r:.80} chooses no weights: give an iteration as a text, latest, or a criterion"
+            )
         if choice == "latest":
             return self.retrieve_weights(run)
-        number = choice.removeprefix(f"{FOLDER}/")
+        number = choice.removeprefix(f"{CHECKPOINTS}/")
         if number.isascii() and number.isdigit():
             return self._read(key, int(number), PARTS, False)
         names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}
@@ -369,11 +397,22 @@ def expendable(
     return [one for one in ordered if one not in spared and (keep_every is None or one % keep_every)]
 
 
+def _path(iteration: int, name: str) -> str:
+    if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < 0:
+        raise InvalidRequest(f"an iteration should be a number from 0 on, and is {iteration!r:.80}")
+    return checkpoint_path(iteration, name)
+
+
 def _name_of(dataset: Any) -> str:
-    return getattr(dataset, "name", None) or str(dataset)
+    name = getattr(dataset, "name", dataset)
+    if not isinstance(name, str):
+        raise InvalidName(f"a dataset should be given as a text or by its config, and not as {dataset!r:.80}")
+    return name
 
 
 def _best_key(key: str, dataset: Any, criterion: str) -> str:
+    if not isinstance(criterion, str):
+        raise InvalidName(f"a criterion should be given as a text, and not as {criterion!r:.80}")
     return f"{key}/{segment(f'{_name_of(dataset)}/{criterion}')}"
 
 

@@ -27,6 +27,7 @@ from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
+from . import store_listing
 from .leases import CHECKS as LEASE_CHECKS
 from .leases import Check, Opener
 
@@ -379,4 +380,5 @@ CHECKS: tuple[Check, ...] = (
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
     *LEASE_CHECKS,
+    *store_listing.CHECKS,
 )
