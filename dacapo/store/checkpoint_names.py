@@ -34,10 +34,11 @@ def new_manifest(epoch: int | None, there: Iterable[str]) -> str:
 
 
 def manifest_of(iteration: int, content: Document) -> str:
-    """Return the name that a manifest was published under, by what it says; the plain one if it does not say."""
+    """Return the name that a manifest says it was published under, or the plain one."""
     name = content.get("name")
-    known = isinstance(name, str) and _MANIFEST.fullmatch(checkpoint_path(iteration, name))
-    return name if known else f"{MANIFEST}.json"
+    if isinstance(name, str) and _MANIFEST.fullmatch(checkpoint_path(iteration, name)):
+        return name
+    return f"{MANIFEST}.json"
 
 
 def new_part(part: str, epoch: int | None) -> str:
