@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from .compute_context import create_compute_context
 from .config import build
 from .errors import InvalidArray, InvalidRequest
-from .names import RunKey
 from .progress import Progress
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import (
@@ -102,8 +101,7 @@ def _stores_under(lease: Lease) -> tuple[StatsStore, WeightsStore]:
     """Open the stores to write to under a lease; one that has not begun cuts nothing."""
     stats_store, weights_store = create_stats_store(), create_weights_store()
     if lease.begun is None:
-        end = lease.end()
-        lease.begin(end, weights_store.manifest(RunKey(lease.run), end))
+        weights_store.begin_at_the_end(lease)
     stats_store.write_under(lease)
     weights_store.write_under(lease)
     return stats_store, weights_store

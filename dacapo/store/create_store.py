@@ -6,6 +6,7 @@ The stores are imported when one is opened: whoever imports DaCapo need not wait
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -43,13 +44,16 @@ def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> S
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints: where the option ``weights`` says, else where the type keeps them."""
+    from .legacy.reading import with_old_data
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
     epochs = _backend(chosen)
-    option, name = ("weights", chosen.weights) if chosen.weights else ("type", epochs.usual_weights)
-    other = None if name is None or name == chosen.type else _backend_type(option, name).from_options(chosen)
-    return WeightsStore(other or epochs, epochs)
+    kind = chosen.weights or epochs.usual_weights or chosen.type
+    if kind == chosen.type:
+        return WeightsStore(epochs)
+    backend = _backend_type("weights", kind).from_options(chosen)
+    return WeightsStore(with_old_data(backend, partial(_backend, chosen)), epochs)
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
@@ -98,7 +102,9 @@ def _is_url(place: object) -> bool:
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
     """Open the backend that the option ``type`` names, with all its options."""
-    return _backend_type("type", options.type).from_options(options)
+    from .legacy.reading import with_old_data
+
+    return with_old_data(_backend_type("type", options.type).from_options(options))
 
 
 def _backend_type(option: str, name: str) -> type[StoreBackend]:

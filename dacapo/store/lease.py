@@ -168,7 +168,7 @@ class Lease:
         self._found = history.found(self.backend, self.run)
 
     def end(self) -> int:
-        """Return the iteration from which to begin so that nothing is cut that counted before."""
+        """Return the iteration from which to begin so that no stats and scores that count are cut."""
         reached = [part.stats for part in self._found if part.stats is not None]
         scored = [
             record.iteration
@@ -177,8 +177,7 @@ class Lease:
             for record in self.backend.scores(self.run, part.number)[: part.scores]
             if part.cut is None or record.iteration <= part.cut
         ]
-        cuts = [part.cut for part in self._found if part.cut is not None]
-        return max([*reached, *scored, *cuts], default=0)
+        return max([*reached, *scored], default=0)
 
     def _live(self) -> None:
         """Give signs of life until the lease ends."""

@@ -80,13 +80,19 @@ class WeightsStore:
         """Publish a run's checkpoints under a lease from now on; ``LeaseLost`` once it is lost."""
         self._leases[lease.run] = lease
 
+    def begin_at_the_end(self, lease: Lease) -> None:
+        """Begin an epoch that cuts nothing: it goes on from where the run has got to."""
+        manifests = self._manifests(lease.run, f"{CHECKPOINTS}/")
+        end = max(lease.end(), *manifests, 0)
+        lease.begin(end, manifests.get(end, ""))
+
     def _epoch(self, key: str) -> int | None:
         """Return the epoch to publish under, having made sure that it still is the newest."""
         if (lease := self._leases.get(key)) is None:
             make_sure_that_nobody_holds(self._epochs, key, "write to")
             return None
         if lease.begun is None:
-            lease.begin()
+            self.begin_at_the_end(lease)
         else:
             lease.confirm()
         return lease.number
