@@ -19,6 +19,9 @@ DacapoError
 │   ├── StoreUnreachable     the server that keeps it does not answer
 │   ├── LeaseHeld            somebody else is training, validating or deleting the run
 │   │   └── LeaseLost        somebody else took the run while this process had it
+
+
+│   ├── NotAllowed           the server does not let this account do that
 │   ├── CorruptData          what was stored fails its checksum
 │   ├── InvalidArchive       a file that was to be imported is not what export writes
 │   └── NewerFormat          written by a DaCapo newer than this one
@@ -144,6 +147,10 @@ class LeaseHeld(StoreError):
 
 class LeaseLost(LeaseHeld):
     """Somebody else took the run from this process, which had given no sign of life for too long."""
+
+
+class NotAllowed(StoreError):
+    """The server does not know this account, or does not let it do what was asked."""
 
 
 class CorruptData(StoreError):
