@@ -9,18 +9,21 @@ no name is ever free, or taken, with half of a run under it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import attrs
 
 from dacapo.documents import META, Document, to_json
-from dacapo.errors import DuplicateNameError, InvalidRequest, NotFound, StoreError
+from dacapo.errors import DuplicateNameError, InvalidRequest, LeaseHeld, NotFound, StoreError
 from dacapo.names import TRASHED, Repeated, RunKey, run_key
 from dacapo.provenance import user
 
 from .array_store import ArrayStore
 from .config_store import RUNS, ConfigStore
+from .lease import take
 from .listing import moment
 from .stats_store import StatsStore
 from .weights_store import WeightsStore
@@ -183,9 +186,24 @@ def unfinished(configs: ConfigStore) -> list[Change]:
 def finish(change: Change, stores: Stores) -> None:
     """Carry a change through to its end, from wherever it was broken off.
 
-    Raises ``DuplicateNameError``, and forgets the change, if it could not begin because its new name was
+    Nobody else can train or change the run meanwhile: raises ``LeaseHeld`` if somebody does.  Raises ``DuplicateNameError``, and forgets the change, if it could not begin because its new name was
     taken by another run.
     """
+    with _held(change, stores):
+        _move(change, stores)
+
+
+@contextmanager
+def _held(change: Change, stores: Stores) -> Iterator[None]:
+    """Hold the leases of both names that runs have; in the trash there is nobody to keep away."""
+    names = [key for key in (change.run, change.to) if not key.startswith(TRASHED)]
+    with ExitStack() as held:
+        for name in sorted(names):
+            held.enter_context(take(stores.stats.backend, RunKey(name), change.what))
+        yield
+
+
+def _move(change: Change, stores: Stores) -> None:
     backend, old, new = stores.configs.backend, RunKey(change.run), RunKey(change.to)
     # What had no config goes into the trash and comes out of it without one.
     if not change.moved and change.document and not backend.put(change.target, new, change.document):
@@ -233,7 +251,11 @@ def _begin(change: Change, stores: Stores) -> None:
             f"{pending.get('at')}, and that is going on or was broken off; finish it with  "
             "dacapo store check --repair"
         )
-    finish(change, stores)
+    try:
+        finish(change, stores)
+    except LeaseHeld:
+        backend.remove(CHANGES, change.run)  # nothing was begun
+        raise
 
 
 def _change(what: str, run: str, to: str, document: Document, was: Document | None) -> Change:
