@@ -186,7 +186,8 @@ def unfinished(configs: ConfigStore) -> list[Change]:
 def finish(change: Change, stores: Stores) -> None:
     """Carry a change through to its end, from wherever it was broken off.
 
-    Nobody else can train or change the run meanwhile: raises ``LeaseHeld`` if somebody does.  Raises ``DuplicateNameError``, and forgets the change, if it could not begin because its new name was
+    Nobody else can train or change the run meanwhile: raises ``LeaseHeld`` if somebody does.
+    Raises ``DuplicateNameError``, and forgets the change, if it could not begin because its new name was
     taken by another run.
     """
     with _held(change, stores):

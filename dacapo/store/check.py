@@ -6,6 +6,7 @@ Nothing that somebody may still want is removed: data without a config is named,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import attrs
@@ -120,7 +121,11 @@ def _records(stores: Stores) -> Iterator[Finding]:
     """Find records of the best whose checkpoint is gone."""
     backend = stores.weights.backend
     for run in sorted({*stores.configs.backend.keys(RUNS), *backend.blob_runs()}):
-        there = set(stores.weights.iterations(RunKey(run)))
+        try:
+            there = set(stores.weights.iterations(RunKey(run)))
+        except DacapoError as error:
+            yield Finding(f"run {run}", f"its checkpoints cannot be told: {error}", "see there")
+            continue
         for key in backend.keys(BEST, f"{run}/"):
             try:
                 iteration = (backend.get(BEST, key) or {}).get("iteration")
@@ -140,13 +145,14 @@ def _records(stores: Stores) -> Iterator[Finding]:
 def _content(stores: Stores) -> Iterator[Finding]:
     """Read everything, and find what fails its checksum."""
     for run in stores.weights.backend.blob_runs():
-        for iteration in stores.weights.iterations(RunKey(run)):
-            if not stores.weights.is_whole(RunKey(run), iteration):
-                yield Finding(
-                    f"run {run}",
-                    f"its checkpoint {iteration} fails its checksum",
-                    "training and applying pass over it; train on from an earlier one",
-                )
+        with suppress(DacapoError):  # said already
+            for iteration in stores.weights.iterations(RunKey(run)):
+                if not stores.weights.is_whole(RunKey(run), iteration):
+                    yield Finding(
+                        f"run {run}",
+                        f"its checkpoint {iteration} fails its checksum",
+                        "training and applying pass over it; train on from an earlier one",
+                    )
     for run in stores.stats.backend.logged_runs():
         try:
             stores.stats.retrieve_training_stats(RunKey(run))
