@@ -28,6 +28,8 @@ Client = MongoClient[dict[str, Any]]
 
 # In milliseconds, unless option or URI say otherwise.  Without them a driver waits for minutes.
 TIME_OUTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000, "timeoutMS": 25_000}
+# How often servers are asked how they are: a new primary has to be seen well before a time-out.
+HEARTBEAT = {"heartbeatFrequencyMS": 2_000}
 _INSECURE = {"tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"}
 
 
@@ -91,6 +93,7 @@ class Server:
             ) from None
         self._check_tls(given)
         settings = self._time_outs(given) | self._login() | self._tls()
+        settings |= {key: value for key, value in HEARTBEAT.items() if key.lower() not in given}
         try:
             return MongoClient(self.uri, appname="dacapo", tz_aware=True, retryWrites=True, **settings)
         except (errors.ConfigurationError, errors.ConnectionFailure, ValueError, OSError) as error:
