@@ -85,11 +85,12 @@ class Server:
                 key.lower(): value
                 for key, value in parse_uri(self.uri, validate=True, warn=False)["options"].items()
             }
-        except (errors.ConfigurationError, errors.ConnectionFailure, ValueError) as error:
+        except (errors.ConfigurationError, errors.ConnectionFailure, ValueError, OSError) as error:
             # What the driver says may hold a part of the password, so only its kind is passed on.
             raise InvalidOptions(
                 f"mongo_db_host is no URI of a MongoDB server ({type(error).__name__}); it should read "
-                "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40"
+                "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40, and "
+                "name files that are there"
             ) from None
         self._check_tls(given)
         settings = self._time_outs(given) | self._login() | self._tls()
