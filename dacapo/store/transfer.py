@@ -146,7 +146,7 @@ class _Comparison:
         first = self.place.documents.tail(self.key, epoch).sequence
         steps = []
         for sequence, block in enumerate(rest, first):
-            numbered = attrs.evolve(block, sequence=sequence)
+            numbered = Block(sequence, block.iterations, block.columns)
             size = 8 * len(block.iterations) * (1 + len(block.columns))
             do = partial(self.place.documents.append_block, self.key, epoch, numbered)
             steps.append(Step("iterations", len(block.iterations), size, do))
