@@ -6,6 +6,7 @@ import click
 
 from .commands import Group
 from .moving import copy
+from .upgrading import import_legacy, upgrade
 
 
 @click.group(cls=Group)
@@ -25,4 +26,5 @@ def init() -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-store.add_command(copy)
+for command in (copy, import_legacy, upgrade):
+    store.add_command(command)

@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from pymongo import ASCENDING, DESCENDING
 
 from dacapo.documents import Document
@@ -24,6 +23,7 @@ from ..config_store import CLASSES
 from ..listing import fields_of
 from ..mongo.connection import UNAUTHORIZED, Connection
 from ..mongo.server import Server
+from .entries import block_of, scores_of
 from .names import beginning
 from .old_data import OldData, Scores
 
@@ -105,23 +105,15 @@ class OldMongo(OldData):
         return max(stats["iteration"] + 1 if stats else 0, scores["iteration"] if scores else 0)
 
     def stats(self, name: str, *, last: bool = False) -> Block | None:
-        fields = {"_id": 0, "iteration": 1, "loss": 1, "time": 1}
+        fields = {"_id": 0, "run_name": 0}
         with self.connection.explained(f"reading the stats of run {name}"):
             order, limit = (DESCENDING, 1) if last else (ASCENDING, 0)
-            found = {entry["iteration"]: entry for entry in self._log(STATS, name, fields, order, limit)}
-        if not found:
-            return None
-        columns = {
-            column: np.array([_number(entry.get(column)) for entry in found.values()])
-            for column in ("loss", "time")
-        }
-        return Block(0, np.array(list(found), np.int64), columns)
+            return block_of(self._log(STATS, name, fields, order, limit))
 
     def scores(self, name: str) -> list[Scores]:
         fields = {"_id": 0, "iteration": 1, "scores": 1}
         with self.connection.explained(f"reading the scores of run {name}"):
-            found = self._log(SCORES, name, fields, ASCENDING, 0)
-            return [(entry["iteration"], entry["scores"]) for entry in found]
+            return scores_of(self._log(SCORES, name, fields, ASCENDING, 0))
 
     def remove_stats(self, name: str) -> bool:
         return self._remove(STATS, _of(name))
@@ -151,7 +143,3 @@ class OldMongo(OldData):
 
 def _of(name: str) -> Document:
     return {"run_name": {"$eq": name}}
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)

@@ -122,7 +122,7 @@ class WithOldData:
         """Return the document of a key, an old one if there is none of the present format."""
         document = self.inner.get(collection, key)
         if collection == BEST:
-            return document or self._old_best(key.partition("/")[0]).get(key)
+            return document or self.old_best(key.partition("/")[0]).get(key)
         is_own = META in (document or ()) or not self.old.in_place or collection not in CLASSES
         if document is not None and is_own:
             return document
@@ -153,7 +153,7 @@ class WithOldData:
         found = set(self.inner.keys(collection, prefix))
         if collection == BEST:
             run, slash, _ = prefix.partition("/")
-            found |= {key for key in self._old_best(run) if key.startswith(prefix)} if slash else set()
+            found |= {key for key in self.old_best(run) if key.startswith(prefix)} if slash else set()
             return sorted(found)
         begin = _name_in(prefix) if collection == RUNS else prefix
         names = self.old.names(collection, begin) if collection in CLASSES else []
@@ -202,7 +202,8 @@ class WithOldData:
         document = self.inner.get(collection, key)
         return document is not None and (META in document or key_of_document(collection, document) == key)
 
-    def _old_best(self, run: str) -> dict[str, Document]:
+    def old_best(self, run: str) -> dict[str, Document]:
+        """Return what was recorded as best of a run, by key, in the present form."""
         name = self.trained_name(run)
         return {
             f"{run}/{segment(f'{dataset}/{criterion}')}": {
@@ -218,7 +219,7 @@ class WithOldData:
 
     def _remove_best(self, key: str) -> bool:
         run = key.partition("/")[0]
-        document, name = self._old_best(run).get(key), self.trained_name(run)
+        document, name = self.old_best(run).get(key), self.trained_name(run)
         if document is None or name is None:
             return False
         return self.old.remove_best(name, document["dataset"], document["criterion"])
