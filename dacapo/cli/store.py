@@ -6,6 +6,7 @@ import click
 
 from .commands import Group
 from .moving import copy
+from .store_roles import make_roles, roles
 from .upgrading import import_legacy, upgrade
 
 
@@ -15,7 +16,8 @@ def store() -> None:
 
 
 @store.command()
-def init() -> None:
+@click.option("--roles", "with_roles", is_flag=True, help="Make the roles for people too.")
+def init(with_roles: bool) -> None:
     """Make what the store needs, such as validators and indexes; it may be repeated."""
     # Imported here: the list of commands must not wait for numpy.
     from dacapo.store.create_store import create_config_store
@@ -23,8 +25,10 @@ def init() -> None:
     backend = create_config_store().backend
     for line in backend.prepare():
         click.echo(line)
+    if with_roles:
+        make_roles(backend)
     click.echo(f"ready: {backend.place}", err=True)
 
 
-for command in (copy, import_legacy, upgrade):
+for command in (copy, import_legacy, roles, upgrade):
     store.add_command(command)
