@@ -4,6 +4,7 @@
     config.json                          the document of the run's config
     epochs.json                          where the stretches of its training begin
     best.json                            which checkpoint is best by what
+    remarks.json                         tags and notes
     stats/<epoch>, scores/<epoch>        appends, each behind its length in 8 bytes
     checkpoints/<iteration>/...          manifest and safetensors, as in the store
 
@@ -22,20 +23,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import attrs
-
 from dacapo.documents import to_json
 from dacapo.errors import DuplicateNameError, InvalidRequest, NotFound
 from dacapo.provenance import version
 
 from .blocks import encode_block, encode_scores
+from .history import write_epoch
 from .manifest import MANIFEST, Digest, seal
 from .publication import HIDDEN, explained, sync_folder
 from .run_content import Checkpoint, RunContent
 
 FORMAT = 1
 CHOICES = ("all", "best", "latest", "none")
-CONFIG, EPOCHS, BESTS = "config.json", "epochs.json", "best.json"
+TEXTS = CONFIG, EPOCHS, BESTS, REMARKS = "config.json", "epochs.json", "best.json", "remarks.json"
 LENGTH = struct.Struct("<Q")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same run makes the same file
 
@@ -78,8 +78,9 @@ class _Writer:
         best = {name: document for name, document in best.items() if document["iteration"] in kept}
         epochs = content.epochs()
         self._add(CONFIG, [to_json(config, indent=1).encode()])
-        self._add(EPOCHS, [to_json([attrs.asdict(epoch) for epoch in epochs]).encode()])
+        self._add(EPOCHS, [to_json([write_epoch(epoch) for epoch in epochs]).encode()])
         self._add(BESTS, [to_json(best, indent=1).encode()])
+        self._add(REMARKS, [to_json(content.remarks(), indent=1).encode()])
         iterations = records = 0
         for epoch in epochs:
             blocks, scores = content.blocks(epoch.number), content.scores(epoch.number)

@@ -17,6 +17,7 @@ from typing import Any
 from dacapo.errors import StoreError
 
 HIDDEN = "."
+_EARLY = 1 << 22
 _lasting: set[Path] = set()  # folders that this process knows to survive a crash
 
 
@@ -40,6 +41,28 @@ def replace(path: Path, chunks: Iterable[Any]) -> None:
     with _written(path, chunks) as temporary:
         os.replace(temporary, path)
         sync_folder(path.parent)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over the beginning of a file, in place and without forcing it to disk, or make it."""
+    with explained(path, "writing"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def clock(folder: Path) -> float | None:
+    """Return the time of a file made in a folder just now, or None if none can be made."""
+    probe = folder / f"{HIDDEN}clock-{secrets.token_hex(8)}"
+    try:
+        probe.touch(exist_ok=False)
+        made = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return None
+    return made
 
 
 def make_folder(path: Path) -> None:
@@ -135,14 +158,26 @@ def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
-                for chunk in chunks:
-                    write_all(descriptor, chunk)
+                _write_early(descriptor, chunks)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _write_early(descriptor: int, chunks: Iterable[Any]) -> None:
+    """Write chunks, and let the disk begin with the first while the others still come."""
+    size = begun = 0
+    for chunk in chunks:
+        write_all(descriptor, chunk)
+        size += memoryview(chunk).nbytes
+        if size - begun >= _EARLY and hasattr(os, "posix_fadvise"):
+            # That these bytes are not needed soon makes the system write them out, without waiting for it.
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, begun, size - begun, os.POSIX_FADV_DONTNEED)
+            begun = size
 
 
 def write_all(descriptor: int, chunk: Any) -> None:

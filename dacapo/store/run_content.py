@@ -13,10 +13,12 @@ from dacapo.documents import Document
 from dacapo.errors import CorruptData
 from dacapo.names import RunKey
 
+from . import checkpoint_names
 from .backend import Block, Epoch, ScoresRecord
 from .config_store import RUNS
 from .manifest import CHECKPOINTS, MANIFEST, checkpoint_path, unseal
 from .place import Place
+from .remarks import Remarks
 
 BEST = "best"
 
@@ -50,6 +52,10 @@ class RunContent(ABC):
     @abstractmethod
     def best(self) -> dict[str, Document]:
         """Return what is recorded as best, by the last part of its key."""
+
+    @abstractmethod
+    def remarks(self) -> dict[str, dict[str, Document]]:
+        """Return tags and notes, as ``Remarks.documents`` does."""
 
     @abstractmethod
     def checkpoints(self) -> list[int]:
@@ -151,9 +157,16 @@ class StoredRun(RunContent):
                  for key in self.at.weights.keys(BEST, prefix)}  # fmt: skip
         return {name: document for name, document in found.items() if document is not None}
 
+    def remarks(self) -> dict[str, dict[str, Document]]:
+        return Remarks(self.at.documents).documents(RUNS, self.key)
+
     def checkpoints(self) -> list[int]:
-        paths = (path.split("/") for path in self.at.weights.blobs(self.key, f"{CHECKPOINTS}/"))
-        return sorted(int(path[1]) for path in paths if path[2:] == [MANIFEST] and path[1].isdecimal())
+        return list(self._manifests(f"{CHECKPOINTS}/"))
+
+    def _manifests(self, prefix: str) -> dict[int, str]:
+        return checkpoint_names.counting(self.at.weights.blobs(self.key, prefix), self.epochs())
 
     def blob(self, iteration: int, name: str) -> Any:
+        if name == MANIFEST:
+            name = self._manifests(checkpoint_path(iteration, "")).get(iteration, MANIFEST)
         return self.at.weights.get_blob(self.key, checkpoint_path(iteration, name), mapped=True)
