@@ -11,10 +11,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from dacapo.documents import META, Document
 from dacapo.names import RunKey, segment
 
-from ..backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from ..backend import Block, Epoch, Past, ScoresRecord, StoreBackend, Tail
 from ..config_store import CLASSES
 from ..listing import Found, Query, chosen, row_of
 from .names import alias, key_of, owner, split
@@ -253,6 +255,10 @@ class WithOldData:
         """Begin an epoch; that of old stats is taken."""
         if self._is_old(run, epoch.number) is not None:
             return False
+        if epoch.past is not None and not self.old.can_read_logs and self._is_old(run, 0):
+            # What only an import can read counts up to here, once it is there.
+            unread = Past(0, stats=epoch.start, cut=epoch.start, scores=CUTS_NOTHING)
+            epoch = attrs.evolve(epoch, past=(unread, *(one for one in epoch.past if one.number)))
         return self.inner.add_epoch(run, epoch)
 
     def _begin_first(self, run: str, epoch: int) -> None:
