@@ -9,6 +9,7 @@ from .checking import check
 from .commands import Group
 from .moving import copy
 from .store_roles import make_roles, roles
+from .upgrading import import_legacy, upgrade
 
 
 @click.group(cls=Group)
@@ -31,5 +32,5 @@ def init(with_roles: bool) -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-for command in (copy, trash, empty_trash, check, roles):
+for command in (copy, trash, empty_trash, check, import_legacy, roles, upgrade):
     store.add_command(command)
