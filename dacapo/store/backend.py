@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dacapo.documents import Document
 
 from .listing import Found, Query, chosen, row_of
+from .queue_backend import QueueBackend
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -66,7 +67,7 @@ class ScoresRecord:
     values: NDArray[np.float64]
 
 
-class StoreBackend(ABC):
+class StoreBackend(QueueBackend, ABC):
     """Keeps documents, append-only logs and blobs; knows nothing of what they mean.
 
     Keys, runs and blob names are made of segments joined by ``/``, each safe to be part of a

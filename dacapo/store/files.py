@@ -4,6 +4,7 @@
 <root>/stats/runs/<run>/<n>.epoch             the n-th epoch, and where it begins
                        /<n>.iterations        its training stats, a framed log
                        /<n>.scores            its validation scores, a framed log
+<root>/stats/queue/...                        the queue; see queue_files
 <root>/<run>/checkpoints/...                  blobs
 <root>/<run>/best/<dataset>%2F<criterion>.yaml    which checkpoint is best
 """
@@ -26,6 +27,7 @@ from .document_index import DocumentIndex
 from .framed_log import Frame, FramedLog
 from .listing import Found, Query, chosen
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
+from .queue_files import FileQueue
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -34,7 +36,7 @@ _BLOCK, _SCORES, _EPOCH = 1, 2, 3
 _YAML, _EPOCH_FILE = ".yaml", ".epoch"
 
 
-class FileBackend(StoreBackend):
+class FileBackend(FileQueue, StoreBackend):
     """Keeps everything below one folder; ``configs`` and ``stats`` may lie elsewhere."""
 
     def __init__(self, root: Path | str, configs: Path | None = None, stats: Path | None = None) -> None:

@@ -28,6 +28,7 @@ from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
 from . import store_listing
+from .queue_checks import QUEUE_CHECKS
 
 Opener = Callable[[], StoreBackend]
 Check = Callable[[Opener], None]
@@ -380,5 +381,6 @@ CHECKS: tuple[Check, ...] = (
     a_late_writer_is_never_seen,
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
+    *QUEUE_CHECKS,
     *store_listing.CHECKS,
 )

@@ -5,6 +5,7 @@ dacapo.epochs                   the epochs of runs, and where they begin
 dacapo.stats                    an entry an append: columns packed as little-endian float64
 dacapo.scores                   an entry an iteration and dataset, labelled
 dacapo.blobs                    which upload in GridFS (dacapo.weights) is behind a name
+dacapo.queue                    an entry a run that was ever queued: its history, and its place
 dacapo.meta                     the format
 
 The ``_id`` of each is its key: the database itself makes sure that it is given once.
@@ -28,6 +29,7 @@ from dacapo.store.listing import Found, Query
 from . import finding, records, schema
 from .blobs import Blobs
 from .connection import Connection
+from .queue import MongoQueue
 from .records import Entry, beginning
 from .server import Server
 
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 _opened: dict[tuple[Server, str], int] = {}
 
 
-class MongoBackend(StoreBackend):
+class MongoBackend(MongoQueue, StoreBackend):
     """Keeps everything in one database of a server or replica set.
 
     The first opening in a process says what was found, and prepares a new database if the
