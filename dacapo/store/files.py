@@ -25,12 +25,15 @@ from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from .blocks import decode_block, decode_scores, encode_block, encode_scores
 from .document_index import DocumentIndex
 from .framed_log import Frame, FramedLog
+from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 from .queue_files import FileQueue
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
+
+    from .legacy.old_data import OldData
 
 _BLOCK, _SCORES, _EPOCH = 1, 2, 3
 _YAML, _EPOCH_FILE = ".yaml", ".epoch"
@@ -55,6 +58,10 @@ class FileBackend(FileQueue, StoreBackend):
     def from_options(cls, options: DaCapoConfig) -> Self:
         """Open the folder ``runs_base_dir``; nothing is made before something is stored."""
         return cls(options.runs_base_dir)
+
+    def old_data(self, *, weights_only: bool = False) -> OldData | None:
+        old = OldFiles(self.root, self.configs, self.stats)
+        return old if weights_only or old.are_there() else None
 
     # documents
 

@@ -26,7 +26,7 @@ from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 
-from . import finding, records, schema
+from . import finding, records, roles, schema
 from .blobs import Blobs
 from .connection import Connection
 from .queue import MongoQueue
@@ -35,6 +35,7 @@ from .server import Server
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
+    from dacapo.store.legacy.old_data import OldData
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,17 @@ class MongoBackend(MongoQueue, StoreBackend):
 
     def prepare(self) -> list[str]:
         return schema.prepare(self._connection)
+
+    def make_roles(self) -> list[str]:
+        """Make the roles for people, or bring them up to date; return what each is for."""
+        return roles.create(self._connection)
+
+    def old_data(self, *, weights_only: bool = False) -> OldData | None:
+        # Imported here: it imports the stores.
+        from dacapo.store.legacy.mongo import OldMongo
+
+        old = OldMongo(self._connection)
+        return old if old.are_there() else None
 
     # documents
 
