@@ -128,7 +128,8 @@ class StoreBackend(QueueBackend, ABC):
         """
         query.check(collection, fields)
         found = ((key, self.get(collection, key)) for key in self.keys(collection, query.prefix))
-        return chosen([(key, row_of(collection, one)) for key, one in found if one], query, fields)
+        rows = [(key, row_of(collection, one)) for key, one in found if one is not None]
+        return chosen(rows, query, fields)
 
     # logs: stats and scores under (run, epoch, sequence)
 
