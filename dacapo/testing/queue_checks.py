@@ -11,7 +11,7 @@ from dacapo.store.queue_backend import SETTLED, TAKEN, WAITING, Place
 if TYPE_CHECKING:
     from dacapo.store.backend import StoreBackend
 
-    from .stores import Opener
+    from .leases import Opener
 
 CLAIM = {"state": "claimed", "by": "näme"}
 
