@@ -21,6 +21,7 @@ NAMES = (
     "file_stores",
     "mongo_stores",
     "listing",
+    "queue",
     "augmentation",
     "patch_reading",
     "scores",
