@@ -114,15 +114,15 @@ class Worker:
 
     def take(self) -> QueueEntry | None:
         """Claim the next run that can be trained here; None if there is none."""
-        for entry in self.queue.recover(self.key):
-            logger.warning("run %s is %s: %s", entry.run, entry.state, entry.last.reason)
+        for lost in self.queue.recover(self.key):
+            logger.warning("run %s is %s: %s", lost.run, lost.state, lost.last.reason)
         while True:
             now = time.monotonic()
             paused = {run for run, (until, _) in self._pauses.items() if until > now}
             # Of a claim whose answer got lost nobody but this worker could tell that it is not worked on.
-            entry = self.queue.claimed_by(self.key) if self._is_unsure else None
+            found = self.queue.claimed_by(self.key) if self._is_unsure else None
             self._is_unsure = True
-            entry = entry or self.queue.claim(self.key, self.has, paused)
+            entry = found or self.queue.claim(self.key, self.has, paused)
             self._is_unsure = False
             if entry is None:
                 return None
