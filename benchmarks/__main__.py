@@ -17,6 +17,7 @@ from pathlib import Path
 
 NAMES = (
     "demo",
+    "faults",
     "startup",
     "file_stores",
     "mongo_stores",
