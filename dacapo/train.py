@@ -15,11 +15,13 @@ from .store.create_store import (
     create_config_store,
     create_stats_store,
     create_weights_store,
+    take_lease,
 )
-from .validate import validate_run
+from .validate import record_best, validate_run
 
 if TYPE_CHECKING:
     from .experiments.run import Run
+    from .store.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ def train_run(
     validate: bool | None = None,
     save_snapshots: bool = True,
     device: str | None = None,
+    lease: Lease | None = None,
 ) -> None:
     """Train a run up to its number of iterations, going on from its newest checkpoint.
 
@@ -55,6 +58,9 @@ def train_run(
 
     SIGTERM, SIGINT and SIGUSR1 make it write a checkpoint after the current iteration and
     raise ``Stopped``; training the run again goes on from there as if nothing had happened.
+
+    The run is trained under a ``lease``, taken here unless it is given: ``LeaseHeld`` says who else
+    has the run, ``LeaseLost`` that somebody took it because this process gave no sign of life.
     """
     run.ready("train")
     do_validate = (do_validate if validate is None else validate) and bool(run.datasplit.validate)
@@ -63,18 +69,20 @@ def train_run(
             f"run {run.key}: {type(run.trainer).__name__} {run.config.trainer_config.name!r} cannot train "
             f"on datasplit {run.config.datasplit_config.name!r}: it needs training datasets with ground truth"
         )
-    session = _Session(run, do_validate, device or str(create_compute_context().device))
-    with stop_requests() as stop:
-        session.go(stop, save_snapshots)
+    device = device or str(create_compute_context().device)
+    with lease or take_lease(run, "train") as held, stop_requests() as stop:
+        _Session(run, do_validate, device, held).go(stop, save_snapshots)
 
 
 class _Session:
     """One process training one run: what it stores, when, and where it is."""
 
-    def __init__(self, run: Run, do_validate: bool, device: str) -> None:
-        self.run, self.do_validate, self.device = run, do_validate, device
+    def __init__(self, run: Run, do_validate: bool, device: str, lease: Lease) -> None:
+        self.run, self.do_validate, self.device, self.lease = run, do_validate, device, lease
         self.stats_store = create_stats_store()
         self.weights_store = create_weights_store()
+        self.stats_store.write_under(lease)
+        self.weights_store.write_under(lease)
         self.stored_at = time.monotonic()
 
     def go(self, stop: StopRequest, save_snapshots: bool) -> None:
@@ -82,6 +90,8 @@ class _Session:
         run.model.to(self.device)
         iteration = run.resume(self.stats_store, self.weights_store)
         run.move_optimizer(self.device)
+        # What earlier epochs recorded beyond where this one begins does not count any more.
+        record_best(run, run.validation_scores, self.weights_store)
         self._catch_up(iteration)
         if iteration >= run.train_until:
             logger.info("run %s is trained: it has reached iteration %d", run.key, iteration)
@@ -102,6 +112,7 @@ class _Session:
 
     def _after(self, reached: int, stop: StopRequest) -> None:
         """Store what is due once ``reached`` iterations are done."""
+        self.lease.raise_if_lost()
         run, config = self.run, self.run.config
         last = reached == run.train_until
         # Read once: a request that comes while something is stored waits for the next iteration.
@@ -140,5 +151,5 @@ class _Session:
             self._validate(iteration)
 
     def _validate(self, iteration: int) -> None:
-        validate_run(self.run, iteration, device=self.device)
+        validate_run(self.run, iteration, device=self.device, lease=self.lease)
         self.run.model.train()
