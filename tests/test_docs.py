@@ -61,7 +61,8 @@ def test_links_lead_somewhere():
 
 def test_every_test_that_is_promised_exists():
     page = (ROOT / "docs" / "promises.md").read_text()
-    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", page)
+    rows = "\n".join(re.findall(r"^\| P.*", page, flags=re.M))
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", rows)
     assert len(named) > 20
     for path, name in named:
         source = (ROOT / "tests" / path).read_text()
