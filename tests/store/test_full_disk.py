@@ -22,9 +22,9 @@ FULL = re.compile(r"(writing|appending to) (/\S+) failed: .*; \d+ MB are free th
 
 
 def contents(root: Path) -> set[Path]:
-    """Return the files that take room; of an epoch may be known where it begins before it holds anything."""
+    """Return the files that take room, but for the few bytes of epochs and of claims that run out."""
     files = (path for path in root.rglob("*") if path.is_file() and path.stat().st_size)
-    return {path for path in files if path.suffix != ".epoch"}
+    return {path for path in files if path.suffix not in (".epoch", ".claim", ".released")}
 
 
 def filled_up(root: Path) -> int:
