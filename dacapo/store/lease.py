@@ -235,13 +235,21 @@ def take(
         newest = backend.newest_claim(key)
         if newest is not None and not newest.released:
             _refuse_if_alive(backend, key, doing, newest, watch)
-        epoch = backend.newest_epoch(key)
-        number = 1 + max(-1 if newest is None else newest.number, -1 if epoch is None else epoch)
+        number = _after(newest, backend.newest_epoch(key))
         claim = Claim(number, Holder.here(doing, seconds).write(), released=not held)
         if backend.claim(key, claim, newest):
             if newest is not None and not newest.released:
                 logger.warning("run %s: taken over from %s", key, _told(newest))
             return Lease(backend, key, claim)
+
+
+def next_number(backend: StoreBackend, run: str) -> int:
+    """Return the number that the next lease of a run gets, if nobody is quicker."""
+    return _after(backend.newest_claim(run), backend.newest_epoch(run))
+
+
+def _after(newest: Claim | None, epoch: int | None) -> int:
+    return 1 + max(-1 if newest is None else newest.number, -1 if epoch is None else epoch)
 
 
 def begin_unheld(
