@@ -45,7 +45,7 @@ def test_commands_on_the_page_exist(page):
     for source in blocks(page, "(?:bash|sh|console)"):
         for line in re.findall(r"^\$? ?dacapo (.+)$", source, flags=re.M):
             words = line.split("#")[0].split()
-            command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+            command = [word for word in words[:2] if re.fullmatch(r"[a-z][a-z-]*", word)]
             depth = command if command[:1] in (["run"], ["store"]) else command[:1]
             result = CliRunner().invoke(cli, [*depth, "--help"])
             assert result.exit_code == 0, line

@@ -18,6 +18,7 @@ from .tables import json_option, show
 if TYPE_CHECKING:
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.store.config_store import ConfigStore
+    from dacapo.store.weights_store import BestRecord, WeightsStore
 
 STATS_SHOWN = 10
 SCORES_SHOWN = (
@@ -41,7 +42,8 @@ def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) ->
     """Show the best checkpoint and parameters for each dataset and score."""
     from dacapo.store.create_store import create_config_store, create_weights_store
 
-    records = create_weights_store().best(_stored(create_config_store(), run))
+    key, weights = _stored(create_config_store(), run), create_weights_store()
+    records = weights.best(key) or _best_by_scores(key, weights)
     chosen = [
         record
         for record in records
@@ -80,6 +82,15 @@ def stats(run: str, last: int | None, as_json: bool) -> None:
         as_json,
         nothing=f"run {run} has not been trained; train it with  dacapo train {run}",
     )
+
+
+def _best_by_scores(key: str, weights: WeightsStore) -> list[BestRecord]:
+    """Return what is best by the scores: earlier versions did not record it."""
+    from dacapo.store.create_store import create_stats_store
+    from dacapo.store.legacy.best import best_of
+
+    kept = weights.iterations(key)
+    return list(best_of(create_stats_store().retrieve_validation_scores(key), kept)) if kept else []
 
 
 def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
