@@ -17,7 +17,6 @@ from pathlib import Path
 
 NAMES = (
     "demo",
-    "faults",
     "startup",
     "file_stores",
     "mongo_stores",
