@@ -20,6 +20,7 @@ NAMES = (
     "startup",
     "file_stores",
     "mongo_stores",
+    "mongo_faults",
     "listing",
     "queue",
     "augmentation",
