@@ -4,6 +4,7 @@
 <root>/stats/runs/<run>/<n>.epoch             the n-th epoch, and where it begins
                        /<n>.iterations        its training stats, a framed log
                        /<n>.scores            its validation scores, a framed log
+<root>/stats/queue/...                        the queue; see queue_files
 <root>/stats/leases/<run>/...                 who holds the run; see ``file_claims``
 <root>/<run>/checkpoints/...                  blobs
 <root>/<run>/best/<dataset>%2F<criterion>.yaml    which checkpoint is best
@@ -30,6 +31,7 @@ from .history import decode_past, encode_past
 from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
+from .queue_files import FileQueue
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -41,7 +43,7 @@ _YAML, _EPOCH_FILE = ".yaml", ".epoch"
 _BEST = "best"  # what epochs publish: documents in editions
 
 
-class FileBackend(StoreBackend):
+class FileBackend(FileQueue, StoreBackend):
     """Keeps everything below one folder; ``configs`` and ``stats`` may lie elsewhere."""
 
     def __init__(self, root: Path | str, configs: Path | None = None, stats: Path | None = None) -> None:

@@ -18,13 +18,14 @@ from typing import Any
 import attrs
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from dacapo.errors import DacapoError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Query
 
 from .leases import Opener
+from .queue_machine import QueueRules
 
 # Begins a new place, and returns the function that opens it.
 Fresh = Callable[[], Opener]
@@ -65,7 +66,7 @@ QUERIES = st.builds(
 )
 
 
-class Comparison(RuleBasedStateMachine):
+class Comparison(QueueRules):
     """Commands that stay within what the stores ask of a backend."""
 
     fresh: tuple[Fresh, Fresh]
