@@ -20,6 +20,8 @@ NAMES = (
     "startup",
     "file_stores",
     "mongo_stores",
+    "leases",
+    "faults",
     "mongo_faults",
     "listing",
     "queue",
