@@ -20,7 +20,7 @@ import numpy as np
 import zarr
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.experiments.datasplits.datasets.arrays import zarr_array
+from dacapo.experiments.datasplits.datasets.arrays import zarr_array, zarr_container
 
 from .__main__ import table
 
@@ -56,8 +56,8 @@ def seconds(read: Callable[[Coordinate], object], corners: list[Coordinate]) -> 
 
 def compare(path: Path, side: int, rounds: int, patches: int, cache_bytes: int) -> tuple[float, float, float]:
     """Return our rate, that of zarr-python, and the median ratio of the two over all rounds."""
-    zarr_array.READ_CACHE_BYTES = cache_bytes
-    zarr_array.shared_context.cache_clear()
+    zarr_container.READ_CACHE_BYTES = cache_bytes
+    zarr_container.shared_context.cache_clear()
     ours = zarr_array.open_zarr(path, "")
     theirs = zarr.open_array(str(path), mode="r")
     readers = (
@@ -77,7 +77,7 @@ def compare(path: Path, side: int, rounds: int, patches: int, cache_bytes: int) 
 def measure(quick: bool = False) -> list[dict[str, str]]:
     """Return the rows of the table."""
     side, rounds, patches = (256, 5, 8) if quick else (384, 9, 20)
-    usual = zarr_array.READ_CACHE_BYTES
+    usual = zarr_container.READ_CACHE_BYTES
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.zarr"
@@ -94,8 +94,8 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
                     }
                 )
         finally:
-            zarr_array.READ_CACHE_BYTES = usual
-            zarr_array.shared_context.cache_clear()
+            zarr_container.READ_CACHE_BYTES = usual
+            zarr_container.shared_context.cache_clear()
     return rows
 
 

@@ -7,10 +7,12 @@ over the options file, the file over the defaults.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
-import re
+import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,12 +21,17 @@ import yaml
 
 from .config import checker, field
 from .errors import InvalidOptions
+from .redaction import keep_to_yourself, readable_by_others, redacted
+
+__all__ = ["DaCapoConfig", "Options", "exported", "redacted"]
+
+logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = "DACAPO_OPTIONS_FILE"
 PREFIX = "DACAPO_"
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, repr=False)
 class DaCapoConfig:
     """The options of this session: what is kept where, and where code runs."""
 
@@ -38,20 +45,54 @@ class DaCapoConfig:
     weights: str | None = field(
         "Where checkpoints are kept, if not where configs and stats are: files with type mongo.", default=None
     )
+    arrays: str | None = field(
+        "Where snapshots and the volumes of validations are kept, if not below runs_base_dir: a folder, or a "
+        "URL such as s3://bucket/dacapo.",
+        default=None,
+    )
     compute_context: dict[str, Any] = field(
         "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
         factory=lambda: {"type": "LocalTorch", "config": {}},
     )
     mongo_db_host: str | None = field("The URI of the MongoDB server.", default=None)
     mongo_db_name: str | None = field("The database on that server.", default=None)
+    mongo_db_user: str | None = field("Who logs in there, if the URI does not say.", default=None)
+    mongo_db_password: str | None = field(
+        "The user's password; best kept in mongo_db_credentials_file, or in the environment.", default=None
+    )
+    mongo_db_credentials_file: Path | None = field(
+        "A file of mode 600 that holds  user: NAME  and  password: PASSWORD.", default=None
+    )
+    mongo_db_tls: bool | None = field("Whether to talk TLS, if the URI does not say.", default=None)
+    mongo_db_tls_ca_file: Path | None = field(
+        "The certificate of the authority that signed the server's, in PEM.", default=None
+    )
+    mongo_db_tls_certificate_key_file: Path | None = field(
+        "This client's certificate and private key, in PEM, of mode 600.", default=None
+    )
+    mongo_db_force_insecure_tls: bool = field(
+        "Accept tlsInsecure and tlsAllowInvalid... in the URI, which let anybody in between listen.",
+        default=False,
+    )
+    mongo_db_timeout: float | None = field(
+        "How many seconds to wait for an answer of the server, if the URI does not say.  [default: 25]",
+        default=None,
+    )
+
+    def __repr__(self) -> str:
+        """Show all options but passwords."""
+        shown = redacted(attrs.asdict(self))
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
 
     def serialize(self) -> dict[str, Any]:
         """Return the options that are set, as plain data; mind that a URI may hold a password."""
-        plain = attrs.asdict(self) | {"runs_base_dir": str(self.runs_base_dir)}
+        plain = attrs.asdict(self, value_serializer=lambda _, __, v: str(v) if isinstance(v, Path) else v)
         return {key: value for key, value in plain.items() if value is not None}
 
 
 KEYS = tuple(f.name for f in attrs.fields(DaCapoConfig))
+_HINTS = typing.get_type_hints(DaCapoConfig)
+_warned: set[Path] = set()
 
 
 class Options:
@@ -95,25 +136,28 @@ class Options:
         rows = []
         for key in KEYS:
             value, origin = gathered.get(key, (getattr(defaults, key), "default"))
-            rows.append((key, redacted(value), origin))
+            rows.append((key, _shown(key, value), origin))
         return rows
 
 
-def redacted(value: Any) -> Any:
-    """Return text or plain data with the passwords of all URIs in it replaced by ``***``."""
-    if isinstance(value, Mapping):
-        return {
-            key: "***" if re.search("password|secret|token", str(key), re.I) else redacted(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redacted(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if not isinstance(value, str):
-        return value
-    # The password may hold a ':' or a badly quoted '@': it ends at the last '@' before the path.
-    return re.sub(r"(\w[\w+.-]*://[^\s:/@]*):[^\s/]*@", r"\1:***@", value)
+@contextmanager
+def exported(**options: Any) -> Iterator[None]:
+    """Set options in the environment for a while: for this process and those it starts."""
+    before = {name: os.environ.get(name) for name in (PREFIX + key.upper() for key in options)}
+    os.environ.update({PREFIX + key.upper(): str(value) for key, value in options.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Return the value of an option as people may see it: no passwords."""
+    return redacted({key: value})[key]
 
 
 def _gather(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -131,11 +175,11 @@ def _gather(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
 
 
 def _checked(key: str, value: Any, origin: str) -> Any:
-    check = checker(typing.get_type_hints(DaCapoConfig)[key])
+    check = checker(_HINTS[key])
     try:
         value = check(value) if check else value
     except (TypeError, ValueError) as error:
-        raise InvalidOptions(f"{key} = {redacted(value)!r} (from {origin}): {error}") from error
+        raise InvalidOptions(f"{key} = {_shown(key, value)!r} (from {origin}): {error}") from error
     if isinstance(value, Path):
         return value.expanduser()
     if key == "compute_context":
@@ -166,18 +210,43 @@ def _from_file() -> dict[str, Any]:
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InvalidOptions(f"the options file {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InvalidOptions(f"the options file {path} cannot be read: {_yaml_reason(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise InvalidOptions(f"the options file {path} should hold  key: value  lines")
+    if path not in _warned and redacted(content) != content and readable_by_others(path):
+        _warned.add(path)
+        logger.warning(
+            "the options file %s holds a password, and others may read it; type  %s",
+            path,
+            keep_to_yourself(path),
+        )
     return content
+
+
+def _yaml_reason(error: yaml.YAMLError) -> str:
+    """Say what is no YAML, and where; PyYAML would show the line, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{where}{getattr(error, 'problem', None) or 'it is no YAML'}"
 
 
 def _from_environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in KEYS:
         if (value := os.environ.get(PREFIX + key.upper())) is not None:
-            found[key] = yaml.safe_load(value) if key == "compute_context" else value
+            try:
+                found[key] = value if _is_text(key) else yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise InvalidOptions(f"{PREFIX}{key.upper()} cannot be read: {_yaml_reason(error)}") from None
     return found
+
+
+def _is_text(key: str) -> bool:
+    """Say whether an option is a text or path, so that its variable is taken word for word."""
+    hint = _HINTS[key]
+    return not {str, Path}.isdisjoint(typing.get_args(hint) if isinstance(hint, types.UnionType) else {hint})

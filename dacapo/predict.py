@@ -51,6 +51,7 @@ def predict(
     and ``DuplicateNameError`` if the output exists and ``overwrite`` is off.
     """
     # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
+    from .experiments.datasplits.datasets.arrays.zarr_container import is_there, location
     from .experiments.run import Run
 
     run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
@@ -63,9 +64,9 @@ def predict(
     raw = open_input(run.config, Path(source.container), source.dataset)
     iteration = load_iteration(run, iteration, isinstance(run_name, Run))
     target = _output(output_path, Path(source.container), run.key, iteration)
-    if not overwrite and (target.container / target.dataset).exists():
+    if not overwrite and is_there(target.container, target.dataset):
         raise DuplicateNameError(
-            f"{target.container / target.dataset} exists; choose another output, or pass --overwrite"
+            f"{location(target.container, target.dataset)} exists; choose another output, or pass --overwrite"
         )
     roi = _region(output_roi, raw, run.model.scale(raw.voxel_size))
     title = f"predicting with {run.key} at {iteration}"

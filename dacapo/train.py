@@ -104,15 +104,17 @@ class _Session:
         """Store what is due once ``reached`` iterations are done."""
         run, config = self.run, self.run.config
         last = reached == run.train_until
+        # Read once: a request that comes while something is stored waits for the next iteration.
+        signal = stop.signal
         valid = last or reached % run.validation_interval == 0
         extra = config.checkpoint_interval is not None and reached % config.checkpoint_interval == 0
-        if valid or extra or stop:
+        if valid or extra or signal:
             self._checkpoint()
         elif time.monotonic() - self.stored_at > SECONDS_BETWEEN_STORES:
             self._persist()
-        if stop and stop.signal is not None and not last:
+        if signal is not None and not last:
             raise Stopped(
-                f"run {run.key}: asked to stop by {stop.signal.name}; iteration {reached} of "
+                f"run {run.key}: asked to stop by {signal.name}; iteration {reached} of "
                 f"{run.train_until} is kept as a checkpoint; go on with  dacapo train {run.key}"
             )
         if valid and self.do_validate:

@@ -26,14 +26,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "runs"))
-    for name in (
-        "DACAPO_OPTIONS_FILE",
-        "DACAPO_TYPE",
-        "DACAPO_MONGO_DB_HOST",
-        "DACAPO_MONGO_DB_NAME",
-        "DACAPO_WEIGHTS",
-    ):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("DACAPO_")]:
+        if not name.startswith(("DACAPO_TEST_", "DACAPO_RUNS_BASE_DIR")):
+            monkeypatch.delenv(name)
     return home
 
 

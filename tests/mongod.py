@@ -33,10 +33,15 @@ def binary() -> str:
 
 
 class Mongod:
-    """One server on a free port of this machine; a replica set of one, or standing alone."""
+    """One server on a free port of this machine; a replica set of one, or standing alone.
 
-    def __init__(self, folder: Path, replica_set: str | None = "rs0", *extra: str) -> None:
-        self.folder, self.replica_set, self.extra = folder, replica_set, extra
+    ``settings`` are what a client needs to be let in.
+    """
+
+    def __init__(
+        self, folder: Path, replica_set: str | None = "rs0", *extra: str, **settings: object
+    ) -> None:
+        self.folder, self.replica_set, self.extra, self.settings = folder, replica_set, extra, settings
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -60,7 +65,8 @@ class Mongod:
 
     def _wait(self) -> None:
         deadline, reason = time.monotonic() + SECONDS, ""
-        with pymongo.MongoClient(self.uri, directConnection=True, serverSelectionTimeoutMS=500) as client:
+        settings = {"directConnection": True, "serverSelectionTimeoutMS": 500, **self.settings}
+        with pymongo.MongoClient(self.uri, **settings) as client:
             while time.monotonic() < deadline:
                 if self.process is None or self.process.poll() is not None:
                     break

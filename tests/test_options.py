@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dacapo import options as module
 from dacapo.errors import InvalidOptions
-from dacapo.options import Options, redacted
+from dacapo.options import Options, exported
 
 
 @pytest.fixture(autouse=True)
@@ -118,20 +119,60 @@ def test_explain_says_where_each_value_comes_from_without_secrets(monkeypatch):
     assert rows["runs_base_dir"][1] == "default"
 
 
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("mongodb+srv://u:p@ss@h/db", "mongodb+srv://u:***@h/db"),
-        ("see mongodb://u:p@h and http://h/x", "see mongodb://u:***@h and http://h/x"),
-        ("mongodb://h:27017", "mongodb://h:27017"),
-        ({"password": "x", "list": ["mongodb://:p@h"]}, {"password": "***", "list": ["mongodb://:***@h"]}),
-    ],
-)
-def test_passwords_are_never_shown(uri, shown):
-    assert redacted(uri) == shown
-
-
 def test_the_password_does_not_show_in_errors():
     with pytest.raises(InvalidOptions) as caught:
         Options.instance(mongo_db_name=["mongodb://u:s3cret@h"])
     assert "s3cret" not in str(caught.value)
+    with pytest.raises(InvalidOptions, match=r"mongo_db_password = '\*\*\*' .*: should be a text") as caught:
+        Options.instance(mongo_db_password=73313)
+    assert "73313" not in str(caught.value)
+
+
+def test_the_password_does_not_show_in_a_repr_and_in_the_table():
+    options = Options.instance(mongo_db_password="s3cret", mongo_db_host="mongodb://u:s3cret@h")
+    assert "mongo_db_password='***'" in repr(options) and "u:***@h" in repr(options)
+    assert "s3cret" not in repr(options) + repr(Options.explain(mongo_db_password="s3cret"))
+    assert {key: value for key, value, _ in Options.explain()}["mongo_db_password"] is None
+
+
+@pytest.mark.parametrize("content", ["password: s3cret: {", "mongo_db_host: [m://u:s3cret@h", "\t@: s3cret"])
+def test_a_file_that_is_no_yaml_is_not_repeated(content):
+    Path("dacapo.yaml").write_text(f"type: files\n{content}\n")
+    with pytest.raises(InvalidOptions, match=r"dacapo.yaml cannot be read: line \d, column \d") as caught:
+        Options.instance()
+    assert "s3cret" not in str(caught.value) and caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("line", ["mongo_db_host: mongodb://u:s3cret@h", "mongo_db_password: s3cret"])
+def test_a_file_with_a_password_that_others_may_read_is_warned_of_once(line, caplog, monkeypatch):
+    monkeypatch.setattr(module, "_warned", set())
+    path = Path("dacapo.yaml")
+    path.write_text(f"{line}\n")
+    path.chmod(0o600)
+    Options.instance()
+    assert not caplog.records
+    path.chmod(0o644)
+    Options.instance()
+    Options.instance()
+    (record,) = caplog.records
+    assert (
+        f"holds a password, and others may read it; type  chmod 600 {path.absolute()}" in record.getMessage()
+    )
+
+
+def test_variables_are_read_as_what_the_option_is(monkeypatch):
+    for key, text in (("TLS", "true"), ("TIMEOUT", "2"), ("PASSWORD", "12"), ("TLS_CA_FILE", "~/ca.pem")):
+        monkeypatch.setenv(f"DACAPO_MONGO_DB_{key}", text)
+    options = Options.instance()
+    assert (options.mongo_db_tls, options.mongo_db_timeout, options.mongo_db_password) == (True, 2.0, "12")
+    assert options.mongo_db_tls_ca_file == Path("~/ca.pem").expanduser()
+    monkeypatch.setenv("DACAPO_MONGO_DB_TLS", "{")
+    with pytest.raises(InvalidOptions, match="DACAPO_MONGO_DB_TLS cannot be read"):
+        Options.instance()
+
+
+def test_options_are_exported_for_a_while(monkeypatch):
+    monkeypatch.setenv("DACAPO_TYPE", "files")
+    with exported(mongo_db_timeout=2.5, type="memory"):
+        assert (Options.instance().mongo_db_timeout, Options.instance().type) == (2.5, "memory")
+    assert (Options.instance().mongo_db_timeout, Options.instance().type) == (None, "files")

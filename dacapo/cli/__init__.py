@@ -11,6 +11,8 @@ import logging
 import click
 
 import dacapo
+from dacapo.options import exported
+from dacapo.redaction import RedactingFormatter
 
 from .commands import Commands
 
@@ -32,11 +34,23 @@ EXIT_CODES = (
     help=f"Log what is at least this important: {', '.join(LEVELS)}.  [default: INFO]",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long to wait for an answer of a server.  [default: 25]",
+)
 @click.version_option(dacapo.__version__, prog_name="dacapo")
-def cli(log_level: str, debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, log_level: str, debug: bool, timeout: float | None) -> None:
     """Train, validate and apply segmentation networks on very large microscopy volumes."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("dacapo").setLevel(log_level)
+    if timeout is not None:
+        # In the environment, so that it holds for the processes that a verb starts too.
+        ctx.with_resource(exported(mongo_db_timeout=timeout))
 
 
 def main() -> None:

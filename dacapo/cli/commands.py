@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from dacapo.errors import DacapoError, PluginError
+from dacapo.redaction import redacted
 from dacapo.registry import registry
 
 INTERRUPTED = 130
@@ -77,8 +78,8 @@ class Commands(Group):
 
 def _complain(ctx: click.Context, message: str) -> None:
     if ctx.params.get("debug"):
-        click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(message, err=True)
+        click.echo(redacted(traceback.format_exc()), err=True, nl=False)
+    click.echo(redacted(message), err=True)
 
 
 class Option(click.Option):

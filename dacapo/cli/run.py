@@ -119,6 +119,5 @@ def _belongings(
         yield f"validation scores of {len(iterations)} iterations"
     if checkpoints := weights.iterations(key):
         yield f"{len(checkpoints)} checkpoints: {', '.join(map(str, checkpoints))}"
-    for container in (arrays.snapshot_container(key), arrays.validation_container(key)):
-        if container.container.exists():
-            yield f"all volumes in {container.container}"
+    for container in arrays.containers(key):
+        yield f"all volumes in {container.container}"

@@ -12,7 +12,7 @@ import attrs
 from dacapo.errors import InvalidName, InvalidRequest
 from dacapo.names import Repeated, run_key
 
-from .publication import remove_tree
+from .publication import remove_if_empty, remove_tree
 
 logger = logging.getLogger(__name__)
 SUFFIX = ".zarr"
@@ -20,17 +20,17 @@ SUFFIX = ".zarr"
 
 @attrs.frozen
 class LocalArrayIdentifier:
-    """One array: the container it lies in, and its path inside."""
+    """One array: the container it lies in (a path, or a URL as text), and its path inside."""
 
-    container: Path
+    container: Path | str
     dataset: str
 
 
 @attrs.frozen
 class LocalContainerIdentifier:
-    """One container of arrays."""
+    """One container of arrays: a path, or a URL as text."""
 
-    container: Path
+    container: Path | str
 
     def array_identifier(self, dataset: str) -> LocalArrayIdentifier:
         """Return an array of this container."""
@@ -80,18 +80,26 @@ class ArrayStore(ABC):
         return self.validation_container(run).array_identifier(inner)
 
     @abstractmethod
+    def exists(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
+        """Say whether there is anything at a place."""
+
+    @abstractmethod
     def remove(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
         """Remove an array or a container with all in it; return False if there is none."""
+
+    def containers(self, run: str | Repeated) -> list[LocalContainerIdentifier]:
+        """Return the containers that there are of a run."""
+        places = self.snapshot_container(run), self.validation_container(run)
+        return [place for place in places if self.exists(place)]
 
     def remove_validation(self, run: str | Repeated, iteration: int) -> bool:
         """Remove the predictions and segmentations of one iteration; return False if there are none."""
         arrays = self.validation_container(run).array_identifier(str(iteration))
-        return (arrays.container / arrays.dataset).exists() and self.remove(arrays)
+        return self.exists(arrays) and self.remove(arrays)
 
     def delete(self, run: str | Repeated) -> bool:
         """Delete all arrays of a run; return False if there were none."""
-        containers = self.snapshot_container(run), self.validation_container(run)
-        return bool([one for one in containers if one.container.exists() and self.remove(one)])
+        return bool([one for one in self.containers(run) if self.remove(one)])
 
 
 class LocalArrayStore(ArrayStore):
@@ -111,6 +119,10 @@ class LocalArrayStore(ArrayStore):
         """Return ``<base>/<run>/validation.zarr``."""
         return LocalContainerIdentifier(self.basedir / run_key(run) / f"validation{SUFFIX}")
 
+    def exists(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
+        """Say whether there is a file or folder at a place."""
+        return Path(array_identifier.container, getattr(array_identifier, "dataset", "")).exists()
+
     def remove(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
         """Remove an array or a container; only inside of ``*.zarr``, anything else is refused."""
         container = Path(array_identifier.container)
@@ -121,8 +133,8 @@ class LocalArrayStore(ArrayStore):
         if not remove_tree(path):
             logger.warning("%s is not there to be removed", path)
             return False
-        if path == container and not any(container.parent.iterdir()):
-            container.parent.rmdir()
+        if path == container:
+            remove_if_empty(container.parent)
         return True
 
 

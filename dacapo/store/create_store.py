@@ -14,6 +14,8 @@ from dacapo.errors import InvalidOptions, PluginError
 from dacapo.options import DaCapoConfig, Options, redacted
 from dacapo.registry import registry
 
+WRITABLE = ("s3://", "gs://", "memory://")
+
 if TYPE_CHECKING:
     from .array_store import ArrayStore
     from .backend import StoreBackend
@@ -51,25 +53,44 @@ def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> A
     """Open the store that says where a run's arrays are."""
     from .array_store import LocalArrayStore
 
-    return LocalArrayStore(_options(options, changes).runs_base_dir)
+    chosen = _options(options, changes)
+    place = chosen.arrays or chosen.runs_base_dir
+    if not _is_url(place):
+        return LocalArrayStore(place)
+    # Imported here: it imports tensorstore.
+    from .remote_array_store import RemoteArrayStore
+
+    return RemoteArrayStore(str(place))
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:
+    """Return the options in force, or those given, with changes; refuse places that cannot be used."""
     chosen = Options.instance(**changes) if options is None else attrs.evolve(options, **changes)
-    # A path has already lost the second slash of a URL, and would become a folder called "s3:".
-    if re.match(r"[a-z][a-z0-9+.-]+:/", str(chosen.runs_base_dir), re.IGNORECASE):
+    if _is_url(chosen.runs_base_dir):
         raise InvalidOptions(
             f"runs_base_dir = {redacted(str(chosen.runs_base_dir))!r}: should be a folder of a file system; "
-            "mount remote storage, and name the folder it is mounted at"
+            "only volumes can lie under a URL: give it as  arrays"
+        )
+    if chosen.arrays and _is_url(chosen.arrays) and not chosen.arrays.lower().startswith(WRITABLE):
+        raise InvalidOptions(
+            f"arrays = {redacted(chosen.arrays)!r}: should be a folder, or a URL that begins with "
+            f"{', '.join(WRITABLE)}; mount other storage, and name the folder it is mounted at"
         )
     return chosen
 
 
+def _is_url(place: object) -> bool:
+    # A path has already lost the second slash of a URL, and would become a folder called "s3:".
+    return bool(re.match(r"[a-z][a-z0-9+.-]+:/", str(place), re.IGNORECASE))
+
+
 def _backend(options: DaCapoConfig) -> StoreBackend:
+    """Open the backend that the option ``type`` names, with all its options."""
     return _backend_type("type", options.type).from_options(options)
 
 
 def _backend_type(option: str, name: str) -> type[StoreBackend]:
+    """Import the backend of a name; blame the option that holds it if there is none."""
     try:
         backend: type[StoreBackend] = registry.load("stores", name)
     except PluginError as error:

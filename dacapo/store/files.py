@@ -14,7 +14,6 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,7 +26,7 @@ from .block_log import APPENDED, MERGED, BlockLog
 from .blocks import decode_scores, encode_scores
 from .framed_log import Frame, FramedLog
 from .previews import Outline
-from .publication import explained, remove_file, remove_tree, visible
+from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -98,7 +97,8 @@ class FileBackend(StoreBackend):
         return max(self._epoch_numbers(run), default=None)
 
     def _epoch_numbers(self, run: str) -> list[int]:
-        return sorted(int(name[: -len(_EPOCH_FILE)]) for name in self._log_names(run, _EPOCH_FILE))
+        numbers = (name.removesuffix(_EPOCH_FILE) for name in self._log_names(run, _EPOCH_FILE))
+        return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
     def _epoch(self, run: str, number: int) -> Epoch:
         log = self._log(run, number, "epoch")
@@ -216,8 +216,7 @@ class FileBackend(StoreBackend):
     def _forget_if_empty(self, folder: Path) -> None:
         """Remove a folder of a run, and the run's own, if nothing is left in them."""
         for place in (folder, folder.parent):
-            with suppress(OSError):
-                place.rmdir()
+            remove_if_empty(place)
 
 
 def _read(path: Path) -> bytearray | None:

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 
@@ -121,6 +122,7 @@ class FramedLog:
         with explained(self.path, "reading"):
             try:
                 with self.path.open("rb") as file:
+                    _force(file.fileno())
                     view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except (FileNotFoundError, ValueError):  # an empty file cannot be mapped
                 return []
@@ -142,6 +144,7 @@ class FramedLog:
             except FileNotFoundError:
                 return End(None, 0, 0, 0)
             try:
+                _force(descriptor)
                 return self._end(descriptor)
             finally:
                 os.close(descriptor)
@@ -153,24 +156,35 @@ class FramedLog:
         that comes next, which in an empty log is ``least``.  One frame alone may be the last one
         again, unchanged.  Anything else means that another process writes too, and raises ``StoreError``.
         """
+        given = frames[0].sequence if begin is None else begin
+        if given != least and not self.path.exists():
+            self._refuse(given, least)  # before there is an empty log
         with explained(self.path, "appending to"), self.alone() as descriptor:
             end, frame = self._end(descriptor), frames[-1]
-            due, given = max(end.sequence, least), frames[0].sequence if begin is None else begin
             if end.complete < end.size:
                 logger.warning(
                     "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
                 )
                 os.ftruncate(descriptor, end.complete)
             if len(frames) == 1 and frame == end.last and end.sequence == frame.sequence + 1:
+                os.fsync(descriptor)
                 return  # a retry of what was added already
-            if given != due:
-                raise StoreError(
-                    f"{self.path} was written by another process meanwhile: append {given} was "
-                    f"due, and it is at {due}; make sure that only one process trains a run"
-                )
+            if given != max(end.sequence, least):
+                self._refuse(given, max(end.sequence, least))
+            if not end.size:
+                # Before anything is written, so that whoever finds something in it need not do it:
+                # the one who made the file may have been killed here.
+                make_folder(self.path.parent)
+                sync_folder(self.path.parent)
             self._write(descriptor, b"".join(frame.encode() for frame in frames), end.complete)
             state = self._state(descriptor)
             self._known = state, End(frame, frame.sequence + 1, state[1], state[1])
+
+    def _refuse(self, given: int, due: int) -> NoReturn:
+        raise StoreError(
+            f"{self.path} was written by another process meanwhile: append {given} was "
+            f"due, and it is at {due}; make sure that only one process trains a run"
+        )
 
     @contextmanager
     def alone(self) -> Iterator[int]:
@@ -182,7 +196,6 @@ class FramedLog:
             except FileNotFoundError:
                 make_folder(self.path.parent)
                 descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
-                sync_folder(self.path.parent)
             try:
                 _lock(descriptor, fcntl.LOCK_EX)
                 if not self._is_current(descriptor):
@@ -251,6 +264,7 @@ class FramedLog:
                 with self.path.open("rb") as file:
                     if alone:
                         _lock(file.fileno(), fcntl.LOCK_SH)
+                    _force(file.fileno())
                     return file.read()
             except FileNotFoundError:
                 return b""
@@ -323,6 +337,15 @@ def _end_of(data: bytes, path: Path) -> End:
         sequence = header.sequence + 1 if header else end.sequence + 1
         end = End(header if whole else end.last, sequence, complete, len(data))
     return end
+
+
+def _force(descriptor: int) -> None:
+    """Make what is about to be read last, so that nobody acts on what a power cut takes away again.
+
+    Its writer may have been killed before doing so.  It costs nothing where there is nothing to do.
+    """
+    with suppress(OSError):
+        os.fsync(descriptor)
 
 
 def _lock(descriptor: int, how: int) -> None:

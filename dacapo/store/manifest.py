@@ -9,6 +9,7 @@ from typing import Any
 
 from dacapo.documents import Document, from_json, to_json
 from dacapo.errors import CorruptData, NewerFormat
+from dacapo.names import segment
 
 FORMAT = 1
 
@@ -24,17 +25,31 @@ def unseal(data: bytes, what: str) -> Document:
     try:
         sealed = from_json(data.decode())
         content: Document = sealed["manifest"]
-        whole = _checksum(content) == sealed["sha256"]
-    except (ValueError, KeyError, TypeError):
+        whole = _checksum(content) == sealed["sha256"] and isinstance(content["format"], int)
+    except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise CorruptData(f"{what}: its manifest fails its checksum; use another checkpoint")
+    if content["format"] <= FORMAT and not _is_manifest(content):
+        raise CorruptData(f"{what}: its manifest was not written by DaCapo; use another checkpoint")
     if content["format"] > FORMAT:
         raise NewerFormat(
             f"{what} was written by a newer DaCapo, in format {content['format']}; this one knows {FORMAT}. "
             "Upgrade with  pip install --upgrade dacapo"
         )
     return content
+
+
+def _is_manifest(content: Document) -> bool:
+    """Say whether every part names a blob beside the manifest: whoever can write can make a checksum too."""
+    parts = content.get("parts")
+    return isinstance(parts, dict) and all(
+        isinstance(part, dict)
+        and {"tree", "blob", "size", "sha256"} <= part.keys()
+        and isinstance(part["blob"], str)
+        and part["blob"] == segment(part["blob"])
+        for part in parts.values()
+    )
 
 
 def _checksum(content: Document) -> str:

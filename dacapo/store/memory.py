@@ -86,7 +86,7 @@ class MemoryBackend(StoreBackend):
         """Append, or find that the last one is given again."""
         data = encode_block(block)
         with self._content.lock:
-            log = self._content.blocks.setdefault(run, {}).setdefault(epoch, [])
+            log = self._content.blocks.get(run, {}).get(epoch, [])
             if log and log[-1] == (block.sequence, data):
                 return
             due = log[-1][0] + 1 if log else 0
@@ -95,7 +95,7 @@ class MemoryBackend(StoreBackend):
                     f"run {run} in {self.place}: block {block.sequence} of epoch {epoch} was given where "
                     f"{due} was due; make sure that only one process trains a run"
                 )
-            log.append((block.sequence, data))
+            self._content.blocks.setdefault(run, {}).setdefault(epoch, []).append((block.sequence, data))
 
     def tail(self, run: str, epoch: int) -> Tail:
         log = self._content.blocks.get(run, {}).get(epoch, [])

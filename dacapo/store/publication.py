@@ -10,13 +10,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dacapo.errors import StoreError
 
 HIDDEN = "."
+_lasting: set[Path] = set()  # folders that this process knows to survive a crash
 
 
 def create(path: Path, chunks: Iterable[Any]) -> bool:
@@ -27,6 +28,8 @@ def create(path: Path, chunks: Iterable[Any]) -> bool:
         except FileExistsError:
             # Over NFS the answer to a link that was made may get lost, and the retry finds its own.
             if os.stat(temporary).st_nlink < 2:
+                # Whoever was first may have been killed before the name was sure to last.
+                sync_folder(path.parent)
                 return False
         sync_folder(path.parent)
         return True
@@ -41,11 +44,19 @@ def replace(path: Path, chunks: Iterable[Any]) -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, so that they are still there after a crash."""
-    if path.is_dir():
+    there = path.is_dir()
+    if (path in _lasting and there) or path == path.parent:
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    sync_folder(path.parent)
+    if not there:
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+    else:
+        # Whoever made it may have been killed before it was sure to last.  Above the store are
+        # folders that may be entered and not listed; those have been there for long.
+        with suppress(OSError):
+            sync_folder(path.parent)
+    _lasting.add(path)
 
 
 def sync_folder(path: Path) -> None:
@@ -81,6 +92,14 @@ def remove_file(path: Path) -> bool:
     return True
 
 
+def remove_if_empty(folder: Path) -> bool:
+    """Remove a folder that has nothing left in it; return False if it has, or if there is none."""
+    with suppress(OSError):
+        folder.rmdir()
+        return True
+    return False
+
+
 def visible(folder: Path) -> list[str]:
     """Return the names in a folder, without what is unfinished or being deleted."""
     with explained(folder, "listing"):
@@ -111,10 +130,13 @@ def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
         make_folder(path.parent)
         temporary = path.with_name(f"{HIDDEN}part-{secrets.token_hex(8)}")
         try:
-            with temporary.open("xb", buffering=0) as file:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
                 for chunk in chunks:
-                    write_all(file.fileno(), chunk)
-                os.fsync(file.fileno())
+                    write_all(descriptor, chunk)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)

@@ -67,7 +67,9 @@ def read(buffer: Any) -> dict[str, torch.Tensor]:
         header = json.loads(bytes(buffer[_LENGTH.size : begin]))
         header.pop("__metadata__", None)
         return {name: _tensor(buffer, begin, **entry) for name, entry in header.items()}
-    except (struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        struct.error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RuntimeError
+    ) as error:  # fmt: skip
         raise CorruptData(f"these are no safetensors: {error}; use another checkpoint") from error
 
 

@@ -161,7 +161,10 @@ class WeightsStore:
         return sorted(
             int(path[1])
             for path in paths
-            if path[2:] == [_MANIFEST] and path[1].isascii() and path[1].isdigit()
+            if path[2:] == [_MANIFEST]
+            and path[1].isascii()
+            and path[1].isdigit()
+            and str(int(path[1])) == path[1]
         )
 
     def remove(self, run: str | Repeated, iteration: int) -> None:
@@ -201,7 +204,7 @@ class WeightsStore:
         for iteration in reversed(self._iterations(key)):
             try:
                 yield iteration, self._read(key, iteration, parts, mapped)
-            except CorruptData as error:
+            except (CorruptData, NotFound) as error:  # it may have been removed meanwhile
                 logger.warning("run %s: skipping the checkpoint of iteration %d: %s", key, iteration, error)
 
     def _read(self, key: str, iteration: int, parts: Collection[str], mapped: bool) -> Weights:
@@ -209,10 +212,12 @@ class WeightsStore:
         data = self.backend.get_blob(key, name)
         if data is None:
             raise NotFound(self._absent(key, iteration))
-        what = f"checkpoint {iteration} of run {key}"
+        what = f"checkpoint {iteration} of run {key} ({name} in {self.backend!r})"
         manifest = unseal(bytes(data), what)
         read = {
-            part: self._read_part(key, iteration, entry, mapped, f"{what}: its {part}")
+            part: self._read_part(
+                key, iteration, entry, mapped, f"{what}: its {part}, the file {entry['blob']},"
+            )
             for part, entry in manifest["parts"].items()
             if part in parts
         }
@@ -224,7 +229,10 @@ class WeightsStore:
             raise CorruptData(f"{what} is missing; use another checkpoint")
         if len(buffer) != entry["size"] or hashlib.sha256(buffer).hexdigest() != entry["sha256"]:
             raise CorruptData(f"{what} fails its checksum; use another checkpoint")
-        return put_together(entry["tree"], tensor_file.read(buffer))
+        try:
+            return put_together(entry["tree"], tensor_file.read(buffer))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CorruptData(f"{what} was not written by DaCapo: {error}; use another checkpoint") from error
 
     def _absent(self, key: str, iteration: int) -> str:
         there = ", ".join(map(str, self._iterations(key))) or "none"

@@ -49,7 +49,7 @@ class PatchTrainer(Trainer):
         self._skipped = 0
         self._maker: BatchMaker | None = None
         self._batches: Prefetcher[Batch] | None = None
-        self._snapshots: Path | None = None
+        self._snapshots: Path | str | None = None
         self._task: Task | None = None
         self._memory_format = torch.contiguous_format
 
@@ -97,7 +97,7 @@ class PatchTrainer(Trainer):
         self._task = task
         self._snapshots = None
         if snapshot_container is not None and self.config.snapshot_interval is not None:
-            self._snapshots = Path(getattr(snapshot_container, "container", snapshot_container))
+            self._snapshots = getattr(snapshot_container, "container", snapshot_container)
 
     def iterate(
         self, num_iterations: int, model: Model, optimizer: torch.optim.Optimizer, device: Any

@@ -18,7 +18,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def save_snapshot(
-    container: Path, iteration: int, shape: PatchShape, batch: Batch, prediction: torch.Tensor
+    container: Path | str, iteration: int, shape: PatchShape, batch: Batch, prediction: torch.Tensor
 ) -> None:
     """Write the first sample of a batch to ``<iteration>/volumes/<name>`` of a zarr container.
 
@@ -44,7 +44,9 @@ def save_snapshot(
         _write(container, f"{iteration}/volumes/{name}", data, voxel_size, offset)
 
 
-def _write(container: Path, name: str, data: NDArray, voxel_size: Coordinate, offset: Coordinate) -> None:
+def _write(
+    container: Path | str, name: str, data: NDArray, voxel_size: Coordinate, offset: Coordinate
+) -> None:
     if data.ndim > len(voxel_size) and len(data) == 1:
         data = data[0]
     if data.dtype == bool:

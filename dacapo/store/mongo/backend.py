@@ -29,13 +29,14 @@ from . import merging, records, schema
 from .blobs import Blobs
 from .connection import Connection
 from .records import Entry, beginning
+from .server import Server
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
 
 logger = logging.getLogger(__name__)
 
-_opened: dict[tuple[str, str], int] = {}
+_opened: dict[tuple[Server, str], int] = {}
 
 
 class MongoBackend(StoreBackend):
@@ -52,13 +53,13 @@ class MongoBackend(StoreBackend):
 
     usual_weights = "files"
 
-    def __init__(self, uri: str, name: str) -> None:
-        self._connection = Connection(uri, name)
+    def __init__(self, server: Server | str, name: str) -> None:
+        self._connection = Connection(server, name)
         self._blobs = Blobs(self._connection)
-        if _opened.get((uri, name)) != os.getpid():
+        if _opened.get(opened := (self._connection.server, name)) != os.getpid():
             logger.info("%s", schema.describe(self._connection))
             schema.prepare_if_allowed(self._connection)
-            _opened[uri, name] = os.getpid()
+            _opened[opened] = os.getpid()
 
     @classmethod
     def from_options(cls, options: DaCapoConfig) -> Self:
@@ -69,7 +70,7 @@ class MongoBackend(StoreBackend):
                     f"a store in MongoDB needs the option {key}, and it is not set; add it to dacapo.yaml "
                     f"or set DACAPO_{key.upper()}"
                 )
-        return cls(str(options.mongo_db_host), str(options.mongo_db_name))
+        return cls(Server.from_options(options), str(options.mongo_db_name))
 
     @property
     def place(self) -> str:

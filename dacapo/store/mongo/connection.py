@@ -19,27 +19,25 @@ import pymongo
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.int64 import Int64
-from pymongo import MongoClient, errors
+from pymongo import errors
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
-from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from dacapo.errors import DacapoError, InvalidDocument, InvalidOptions, StoreError, StoreUnreachable
-from dacapo.options import redacted
+from dacapo.redaction import redacted
+
+from .server import Client, Server
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-# In milliseconds; what the URI says wins.  Without them a driver waits for minutes.
-TIME_OUTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000, "timeoutMS": 25_000}
 UNAUTHORIZED, WRONG_LOGIN, EXISTS, INVALID, TOO_LARGE = 13, 18, 48, 121, 10334
 Answer = TypeVar("Answer")
-Client = MongoClient[dict[str, Any]]
 
-_clients: dict[str, Client] = {}
+_clients: dict[Server, Client] = {}
 _inherited: list[Client] = []  # of the process that this one was forked from: neither used nor closed
 
 
@@ -63,17 +61,17 @@ _HANDLES: dict[str, Any] = {
 class Connection:
     """One database on a server; holds no socket, so it may be copied to other processes."""
 
-    def __init__(self, uri: str, name: str) -> None:
-        self.uri, self.name = uri, name
-        hosts = re.sub(r"^[^:]+://|[/?].*$|[^/?]*@", "", uri)
+    def __init__(self, server: Server | str, name: str) -> None:
+        self.server, self.name = Server(server) if isinstance(server, str) else server, name
+        hosts = re.sub(r"^[^:]+://|[/?].*$|[^/?]*@", "", self.server.uri)
         self.place = f"the MongoDB database {name} on {hosts}"
 
     @property
     def client(self) -> Client:
         """This process's client of the server."""
-        if self.uri not in _clients:
-            _clients[self.uri] = _connect(self.uri)
-        return _clients[self.uri]
+        if self.server not in _clients:
+            _clients[self.server] = self.server.connect()
+        return _clients[self.server]
 
     @property
     def database(self) -> Database[dict[str, Any]]:
@@ -148,30 +146,22 @@ class Connection:
                 f"{what}: MongoDB keeps at most 16 MB in one document, and this one is larger; "
                 "keep large data in files and name them in the config"
             )
+        if "certificate verify failed" in reason:
+            return StoreUnreachable(
+                f"{what}: the server does not prove who it is ({reason}). Check the name of the host, and "
+                "that mongo_db_tls_ca_file names the authority that signed the server's certificate"
+            )
         if isinstance(error, errors.ConnectionFailure) or timed_out:
             return StoreUnreachable(
                 f"{what}: no answer ({reason}). Check that the server runs, that mongo_db_host and its port "
-                "are right, and that this machine may reach it"
+                "are right, that this machine may reach it, and that both talk TLS or neither does; how long "
+                "to wait is said by  dacapo --timeout  and the option mongo_db_timeout"
             )
         if code == INVALID:
             return StoreError(f"{what}: the database refuses it as malformed ({reason})")
         if not isinstance(error, errors.PyMongoError):
             return InvalidDocument(f"{what}: it cannot be written as BSON ({reason})")
         return StoreError(f"{what}: {reason}")
-
-
-def _connect(uri: str) -> Client:
-    """Make a client; it connects when it is first used."""
-    try:
-        given = {key.lower() for key in parse_uri(uri, validate=True, warn=False)["options"]}
-        time_outs = {key: value for key, value in TIME_OUTS.items() if key.lower() not in given}
-        return MongoClient(uri, appname="dacapo", tz_aware=True, retryWrites=True, **time_outs)  # type: ignore[arg-type]
-    except (errors.ConfigurationError, errors.ConnectionFailure, ValueError) as error:
-        # What the driver says may hold a part of the password, so only its kind is passed on.
-        raise InvalidOptions(
-            f"mongo_db_host is no URI of a MongoDB server ({type(error).__name__}); it should read "
-            "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40"
-        ) from None
 
 
 def close_all() -> None:

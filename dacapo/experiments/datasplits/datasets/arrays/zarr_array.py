@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +13,15 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import CorruptData, InvalidArray, InvalidRequest
 
 from .array import Array, NDArray, NumpyArray, Slices, bounds
-from .zarr_container import RECHECK, Node, find_array, kvstore, location, missing
+from .zarr_container import (
+    RECHECK,
+    Node,
+    find_array,
+    kvstore,
+    location,
+    missing,
+    shared_context,
+)
 from .zarr_creation import (
     describe_new,
     geometry_attributes,
@@ -38,25 +44,7 @@ from .zarr_geometry import (
 if TYPE_CHECKING:
     from .configs import ZarrArrayConfig
 
-READ_CACHE_BYTES = 512 * 1024**2
 _CHUNK_SIDE = {1: 262144, 2: 512, 3: 64}
-
-
-@cache
-def shared_context() -> Any:
-    """Return the one tensorstore context of this process.
-
-    Sharing it bounds the memory for decoded chunks and the number of threads, however many
-    arrays are open, and lets readers see at once what the same process wrote.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ts.Context(
-        {
-            "cache_pool": {"total_bytes_limit": READ_CACHE_BYTES},
-            "data_copy_concurrency": {"limit": cores},
-            "file_io_concurrency": {"limit": max(4, cores)},
-        }
-    )
 
 
 class ZarrArray(Array):
@@ -239,27 +227,28 @@ def create_zarr(
 ) -> ZarrArray:
     """Make a new dataset of zeros, with its geometry in the attributes, and open it for writing.
 
+    ``container`` is a path or a URL (``s3://``, ``gs://``, ``memory://``).
     ``shape`` and ``chunk_shape`` are in voxels, channels first; a chunk is 64 voxels wide (512 in
     2D) and one channel deep unless told otherwise.  Raises ``DuplicateNameError`` where something
     is already, unless it is a dataset and may be overwritten.
     """
     if zarr_format not in (2, 3):
         raise InvalidRequest(f"zarr_format {zarr_format!r} should be 2 or 3")
-    root, folder = place_for_new(container, dataset)
+    root, place = place_for_new(container, dataset)
     zeros = np.broadcast_to(np.zeros((), dtype), tuple(shape))
     # Nothing is touched before the geometry has been found to be right.
-    blank = NumpyArray(zeros, voxel_size, offset, axis_names, units, name=str(folder))
+    blank = NumpyArray(zeros, voxel_size, offset, axis_names, units, name=place)
     side = _CHUNK_SIDE.get(blank.dims, 64)
     default = (*(1,) * blank.channel_dims, *(min(side, size) for size in blank.spatial_shape))
     chunks = [max(int(size), 1) for size in (default if chunk_shape is None else chunk_shape)]
-    make_room(folder, overwrite)
-    make_groups(root, folder, zarr_format)
+    make_room(place, overwrite)
+    make_groups(root, place, zarr_format)
     spec = describe_new(blank, chunks, zarr_format)
     if zarr_format == 2:
         # Before the array itself, so that nobody sees one without its geometry.
-        write_json(folder / ".zattrs", geometry_attributes(blank))
+        write_json(place, ".zattrs", geometry_attributes(blank))
     store = ts.open(spec, create=True, context=shared_context()).result()
     return ZarrArray(store, voxel_size, blank.offset, blank.axis_names, blank.units, blank.name)
 
 
-__all__ = ["READ_CACHE_BYTES", "ZarrArray", "create_zarr", "open_config", "open_zarr", "shared_context"]
+__all__ = ["ZarrArray", "create_zarr", "open_config", "open_zarr", "shared_context"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,15 +36,40 @@ def location(container: Path | str, dataset: str = "") -> str:
 RECHECK = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}
 
 
+READ_CACHE_BYTES = 512 * 1024**2
+
+
+@cache
+def shared_context() -> Any:
+    """Return the one tensorstore context of this process.
+
+    Sharing it bounds the memory for decoded chunks and the number of threads, however many
+    arrays are open, and lets readers see at once what the same process wrote.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ts.Context(
+        {
+            "cache_pool": {"total_bytes_limit": READ_CACHE_BYTES},
+            "data_copy_concurrency": {"limit": cores},
+            "file_io_concurrency": {"limit": max(4, cores)},
+        }
+    )
+
+
 def kvstore(place: str) -> Any:
     """Return what tensorstore calls the store of a path or URL."""
     return f"{place}/" if "://" in place else {"driver": "file", "path": f"{os.path.abspath(place)}/"}
 
 
+def keys(place: str) -> Any:
+    """Open what is stored under a path or URL."""
+    return ts.KvStore.open(kvstore(place), context=shared_context()).result()
+
+
 def read_json(place: str, name: str) -> JSON | None:
     """Return the content of a JSON file in a folder or under a URL; None if there is none."""
     try:
-        found = ts.KvStore.open(kvstore(place)).result().read(name).result()
+        found = keys(place).read(name).result()
     except ValueError as error:
         # Such as a path through something that is a file.
         if Path(place).exists() or "://" in place:
@@ -86,6 +112,12 @@ def find_array(place: str) -> Node | None:
         # N5 counts its axes the other way round: x first.
         return Node(place, driver, tuple(shape)[::-1], metadata)
     return None
+
+
+def is_there(container: Path | str, dataset: str) -> bool:
+    """Say whether anything would be in the way of a new dataset."""
+    place = location(container, dataset)
+    return find_array(place) is not None if "://" in place else Path(place).exists()
 
 
 def group_attributes(place: str) -> JSON:

@@ -6,65 +6,106 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dacapo.errors import DuplicateNameError, InvalidRequest
+import tensorstore as ts
+
+from dacapo.errors import DuplicateNameError, InvalidRequest, StoreError
 
 from .array import Array
-from .zarr_container import JSON, RECHECK, find_array, kvstore, location
+from .zarr_container import JSON, RECHECK, find_array, keys, kvstore, location, read_json
 
 _METADATA = (".zarray", ".zgroup", "zarr.json", "attributes.json")
 
 
-def place_for_new(container: Path | str, dataset: str) -> tuple[Path, Path]:
-    """Return the folders of a container and of a dataset in it; refuse what is remote or outside."""
-    place = location(container, dataset)
-    if "://" in place:
-        raise InvalidRequest(f"{place} is remote; make new datasets on a disk, and copy them there when done")
-    root, folder = Path(os.path.abspath(location(container))), Path(os.path.abspath(place))
-    if not folder.is_relative_to(root):
+def place_for_new(container: Path | str, dataset: str) -> tuple[str, str]:
+    """Return where a container and a dataset in it lie, paths absolute; refuse what is outside."""
+    root, place = location(container), location(container, dataset)
+    if "://" in root:
+        if place.startswith(("http://", "https://")):
+            raise InvalidRequest(f"{place}: web servers are only read from; write to a disk, s3:// or gs://")
+        outside = ".." in dataset.split("/")
+    else:
+        root, place = os.path.abspath(root), os.path.abspath(place)
+        outside = not Path(place).is_relative_to(root)
+    if outside:
         raise InvalidRequest(f"the dataset {dataset!r} would lie outside its container {root}")
-    return root, folder
+    return root, place
 
 
-def make_room(folder: Path, overwrite: bool) -> None:
-    """Take away the dataset in a folder if that is wanted; refuse whatever else is there."""
-    if not folder.exists() or not any(folder.iterdir() if folder.is_dir() else [folder]):
+def make_room(place: str, overwrite: bool) -> None:
+    """Take away the dataset at a place if that is wanted; refuse whatever else is there."""
+    if _is_free(place):
         return
-    if find_array(str(folder)) is None:
+    if find_array(place) is None:
         raise DuplicateNameError(
-            f"{folder} is there already and is no dataset but a group or something else; choose another name"
+            f"{place} is there already and is no dataset but a group or something else; choose another name"
         )
     if not overwrite:
         raise DuplicateNameError(
-            f"there is a dataset at {folder} already; choose another name, or pass overwrite=True to lose it"
+            f"there is a dataset at {place} already; choose another name, or pass overwrite=True to lose it"
         )
-    shutil.rmtree(folder)
+    remove(place)
 
 
-def make_groups(container: Path, folder: Path, zarr_format: int) -> None:
-    """Make the container, and all folders between it and a dataset, groups that zarr can open."""
-    inside = folder.relative_to(container).parts[:-1] if folder != container else None
-    if inside is None:
+def _is_free(place: str) -> bool:
+    """Say whether nothing is in the way: no dataset, no group, and on a disk no file at all."""
+    if "://" in place:
+        return all(read_json(place, name) is None for name in _METADATA)
+    folder = Path(place)
+    return not folder.exists() or not any(folder.iterdir() if folder.is_dir() else [folder])
+
+
+def remove(place: str) -> None:
+    """Remove a folder, or all that is stored under a URL."""
+    if "://" not in place:
+        shutil.rmtree(place)
         return
+    with reached(place):
+        keys(place).delete_range(ts.KvStore.KeyRange()).result()
+
+
+def make_groups(root: str, place: str, zarr_format: int) -> None:
+    """Make the container, and all between it and a dataset, groups that zarr can open."""
+    if place == root:
+        return
+    inside = place.removeprefix(f"{root}/").split("/")[:-1]
     for depth in range(len(inside) + 1):
-        group = container.joinpath(*inside[:depth])
-        group.mkdir(parents=True, exist_ok=True)
-        if any((group / name).exists() for name in _METADATA):
+        group = "/".join([root, *inside[:depth]])
+        if any(read_json(group, name) is not None for name in _METADATA):
             continue
         if zarr_format == 2:
-            write_json(group / ".zgroup", {"zarr_format": 2})
+            write_json(group, ".zgroup", {"zarr_format": 2})
         else:
-            write_json(group / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
+            write_json(group, "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
 
 
-def write_json(path: Path, content: JSON) -> None:
+def write_json(place: str, name: str, content: JSON) -> None:
     """Write a JSON file so that readers see all of it or nothing."""
+    text = json.dumps(content, indent=2)
+    if "://" in place:
+        with reached(place):
+            keys(place).write(name, text.encode()).result()
+        return
+    path = Path(place, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    draft.write_text(json.dumps(content, indent=2))
+    draft.write_text(text)
     os.replace(draft, path)
+
+
+@contextmanager
+def reached(place: str) -> Iterator[None]:
+    """Turn what a remote store refuses into an error that names the place."""
+    try:
+        yield
+    except ValueError as error:
+        raise StoreError(
+            f"{place} cannot be written to: {str(error)[:300]}; check the URL and your credentials"
+        ) from error
 
 
 def geometry_attributes(array: Array) -> JSON:

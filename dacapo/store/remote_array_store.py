@@ -1,0 +1,57 @@
+"""Arrays of runs under a URL, such as ``s3://bucket/dacapo`` or ``gs://bucket/dacapo``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dacapo.errors import InvalidRequest
+from dacapo.experiments.datasplits.datasets.arrays.zarr_container import keys, location
+from dacapo.experiments.datasplits.datasets.arrays.zarr_creation import reached, remove
+from dacapo.names import Repeated, run_key
+
+from .array_store import SUFFIX, ArrayStore, LocalArrayIdentifier, LocalContainerIdentifier
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteArrayStore(ArrayStore):
+    """Keeps each run's arrays in two zarr containers below a URL that tensorstore can write to.
+
+    Credentials are those of the account: the usual files and variables of AWS and Google.
+    Raises ``StoreError`` for what the service refuses.
+    """
+
+    def __init__(self, base: str) -> None:
+        self.base = base.rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"RemoteArrayStore({self.base!r})"
+
+    def snapshot_container(self, run: str | Repeated) -> LocalContainerIdentifier:
+        """Return ``<base>/<run>/snapshot.zarr``."""
+        return LocalContainerIdentifier(f"{self.base}/{run_key(run)}/snapshot{SUFFIX}")
+
+    def validation_container(self, run: str | Repeated) -> LocalContainerIdentifier:
+        """Return ``<base>/<run>/validation.zarr``."""
+        return LocalContainerIdentifier(f"{self.base}/{run_key(run)}/validation{SUFFIX}")
+
+    def exists(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
+        """Say whether anything is stored under a place."""
+        place = self._place(array_identifier)
+        with reached(place):
+            return bool(keys(place).list().result())
+
+    def remove(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
+        """Remove an array or a container; only below the URL of this store, anything else is refused."""
+        place = self._place(array_identifier)
+        if not place.startswith(f"{self.base}/") or ".." in place.split("/"):
+            raise InvalidRequest(f"{place} is not below {self.base}, so it is not removed")
+        if not self.exists(array_identifier):
+            logger.warning("%s is not there to be removed", place)
+            return False
+        remove(place)
+        return True
+
+    def _place(self, identifier: Any) -> str:
+        return location(identifier.container, getattr(identifier, "dataset", ""))
