@@ -20,6 +20,7 @@ NAMES = (
     "startup",
     "file_stores",
     "mongo_stores",
+    "listing",
     "augmentation",
     "patch_reading",
     "scores",

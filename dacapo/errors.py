@@ -18,6 +18,7 @@ DacapoError
 │   ├── DuplicateNameError   that name is taken by something different
 │   ├── StoreUnreachable     the server that keeps it does not answer
 │   ├── CorruptData          what was stored fails its checksum
+│   ├── InvalidArchive       a file that was to be imported is not what export writes
 │   └── NewerFormat          written by a DaCapo newer than this one
 ├── DataError                a volume is not what it has to be
 │   ├── MissingData          there is no such file or dataset
@@ -135,6 +136,10 @@ class StoreUnreachable(StoreError):
 
 class CorruptData(StoreError):
     """What was stored fails its checksum."""
+
+
+class InvalidArchive(StoreError):
+    """A file that was to be imported is not what export writes, and may be meant to do harm."""
 
 
 class NewerFormat(StoreError):

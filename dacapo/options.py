@@ -11,7 +11,7 @@ import logging
 import os
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,6 +110,12 @@ class Options:
         return DaCapoConfig(**{key: value for key, (value, _) in _gather(options).items()})
 
     @staticmethod
+    def of_file(path: Path) -> DaCapoConfig:
+        """Return the options that one file gives, whatever the environment says."""
+        found = _checked_all([(_read(path), str(path))])
+        return DaCapoConfig(**{key: value for key, (value, _) in found.items()})
+
+    @staticmethod
     def config_file() -> Path | None:
         """Return the options file in force, as an absolute path, or None without one.
 
@@ -162,9 +168,13 @@ def _shown(key: str, value: Any) -> Any:
 
 def _gather(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     """Return the options that are set anywhere, checked, with where each came from."""
-    found: dict[str, tuple[Any, str]] = {}
     sources = [(_from_file(), str(Options.config_file())), (_from_environment(), "environment")]
-    sources.append((dict(arguments), "argument"))
+    return _checked_all([*sources, (dict(arguments), "argument")])
+
+
+def _checked_all(sources: Iterable[tuple[dict[str, Any], str]]) -> dict[str, tuple[Any, str]]:
+    """Return the options of several sources, of which the later ones win."""
+    found: dict[str, tuple[Any, str]] = {}
     for values, origin in sources:
         for key, value in values.items():
             if key not in KEYS:
@@ -206,8 +216,10 @@ def _refuse_key(key: str, origin: str) -> NoReturn:
 
 def _from_file() -> dict[str, Any]:
     path = Options.config_file()
-    if path is None:
-        return {}
+    return {} if path is None else _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

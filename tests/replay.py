@@ -8,6 +8,7 @@ lost, and bytes may be torn or read as zeros.  A rename or a link is a change of
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -177,11 +178,13 @@ class Killed(BaseException):
 class Recorder:
     """Does what it is told through ``os``, and keeps what changed anything below a folder.
 
-    With ``dies_at`` it refuses everything once there are that many operations.
+    With ``dies_at`` nothing has any effect any more once there are that many operations; from
+    ``full_at`` on there is no room, and a write before that is cut to what there was.
     """
 
     def __init__(self, root: Path, dies_at: int | None = None) -> None:
         self.dies_at = dies_at
+        self.full_at: int | None = None
         self.root = os.path.realpath(root)
         self.operations: list[Operation] = []
         self._disk = Disk()
@@ -192,9 +195,11 @@ class Recorder:
             for name in ("open", "close", "write", "fsync", "ftruncate", "link", "replace", "rename")
         } | {name: getattr(os, name) for name in ("unlink", "remove", "rmdir", "mkdir")}
 
-    def _live(self) -> None:
+    def _live(self, takes_room: bool = False) -> None:
         if self.dies_at is not None and len(self.operations) >= self.dies_at:
             raise Killed
+        if takes_room and self.full_at is not None and len(self.operations) >= self.full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _note(self, *operation: Any) -> None:
         self._disk.do(operation)
@@ -210,7 +215,7 @@ class Recorder:
         return None if inner.startswith("..") else inner
 
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        self._live()
+        self._live(takes_room=bool(flags & os.O_CREAT))
         inner = self._inside(path, dir_fd)
         there = os.path.lexists(path) if dir_fd is None else True
         descriptor: int = self._real["open"](path, flags, mode, dir_fd=dir_fd)
@@ -233,11 +238,13 @@ class Recorder:
         self._real["close"](descriptor)
 
     def write(self, descriptor: int, data: Any) -> int:
-        self._live()
+        self._live(takes_room=True)
         if (number := self._numbers.get(descriptor)) is None:
             return int(self._real["write"](descriptor, data))
         appending = "a" if _flags(descriptor) & os.O_APPEND else ""
         at = os.fstat(descriptor).st_size if appending else os.lseek(descriptor, 0, os.SEEK_CUR)
+        if self.full_at is not None and len(self.operations) + 1 == self.full_at:
+            data = bytes(memoryview(data).cast("B"))[: memoryview(data).nbytes // 2 + 1]
         written: int = self._real["write"](descriptor, data)
         self._note("write", number, at, bytes(memoryview(data).cast("B")[:written]))
         return written
@@ -257,7 +264,7 @@ class Recorder:
             self._note("truncate", self._numbers[descriptor], size)
 
     def _two(self, name: str, noted: str, source: Any, target: Any, **options: Any) -> None:
-        self._live()
+        self._live(takes_room=name == "link")
         ends = self._inside(source), self._inside(target)
         self._real[name](source, target, **options)
         assert (ends[0] is None) == (ends[1] is None), "nothing is moved into the store or out of it"
@@ -274,7 +281,7 @@ class Recorder:
         self._two("rename", "rename", source, target)
 
     def _one(self, name: str, noted: str, path: Any, *rest: Any, dir_fd: int | None = None) -> None:
-        self._live()
+        self._live(takes_room=name == "mkdir")
         inner = self._inside(path, dir_fd)
         self._real[name](path, *rest, dir_fd=dir_fd)
         if inner is not None:

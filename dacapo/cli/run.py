@@ -8,15 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import attrs
 import click
 import yaml
 
 from dacapo.errors import InvalidRequest
 
+from . import listing
 from .commands import Group
-from .tables import json_option, show, show_json
+from .tables import json_option, show_json
 
 if TYPE_CHECKING:
     from dacapo.store.array_store import ArrayStore
@@ -24,13 +26,14 @@ if TYPE_CHECKING:
     from dacapo.store.stats_store import StatsStore
     from dacapo.store.weights_store import WeightsStore
 
-COLUMNS = ("run", "task", "architecture", "trainer", "datasplit", "trained", "of")
-PARTS = ("task_config", "architecture_config", "trainer_config", "datasplit_config")
-
 
 @click.group(cls=Group)
 def run() -> None:
     """Create, list, show and delete runs."""
+
+
+for command in listing.COMMANDS:
+    run.add_command(command)
 
 
 @run.command()
@@ -50,36 +53,20 @@ def create(file: Path) -> None:
     click.echo(config.key)
 
 
-@run.command("list")
-@click.option("--task", multiple=True, help="Only runs with this task; may be given several times.")
-@click.option("--architecture", multiple=True, help="Only runs with this architecture.")
-@click.option("--trainer", multiple=True, help="Only runs with this trainer.")
-@click.option("--datasplit", multiple=True, help="Only runs with this datasplit.")
-@json_option
-def list_runs(as_json: bool, **filters: tuple[str, ...]) -> None:
-    """List the stored runs and how far each is trained."""
-    from dacapo.store.create_store import create_config_store, create_stats_store
-
-    store, stats_store = create_config_store(), create_stats_store()
-    wanted: dict[str, Any] = {f"{part}_names": names or None for part, names in filters.items()}
-    rows = []
-    for name in store.retrieve_run_config_names(**wanted):
-        exact = name if ":" in name else f"{name}:0"  # beside  name:1  a bare name could mean both
-        document = store.retrieve_document("runs", exact)
-        last = stats_store.retrieve_last_training_stats(exact)
-        parts = ((document.get(part) or {}).get("name") for part in PARTS)
-        rows.append((name, *parts, last.iteration + 1 if last else 0, document.get("num_iterations")))
-    show(COLUMNS, rows, as_json, nothing="there are no such runs; store one with  dacapo run create FILE")
-
-
 @run.command("show")
 @click.argument("name", metavar="RUN")
 @json_option
 def show_run(name: str, as_json: bool) -> None:
     """Print what is stored of a run, in the form that  dacapo run create  reads."""
+    from dacapo.documents import META
     from dacapo.store.create_store import create_config_store
 
-    document = create_config_store().retrieve_document("runs", name)
+    store = create_config_store()
+    document = store.retrieve_document("runs", name)
+    said = {"tags": store.tags("runs", name), "notes": store.notes("runs", name)}
+    # Among what the store knows, so that  dacapo run create  reads the whole.
+    remarks = {what: [attrs.asdict(one) for one in found] for what, found in said.items() if found}
+    document = document | {META: {**document.get(META, {}), **remarks}}
     if as_json:
         show_json(document)
     else:

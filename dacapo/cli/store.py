@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .commands import Group
+from .moving import copy
 
 
 @click.group(cls=Group)
@@ -22,3 +23,6 @@ def init() -> None:
     for line in backend.prepare():
         click.echo(line)
     click.echo(f"ready: {backend.place}", err=True)
+
+
+store.add_command(copy)

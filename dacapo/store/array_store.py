@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,15 @@ class ArrayStore(ABC):
         self, run: str | Repeated, iteration: int, dataset: Any
     ) -> LocalArrayIdentifier:
         """Return where a dataset's prediction goes."""
-        return self.validation_container(run).array_identifier(f"{iteration}/{_segment(dataset)}/prediction")
+        return self.validation_container(run).array_identifier(
+            f"{_number(iteration)}/{_segment(dataset)}/prediction"
+        )
 
     def validation_output_array(
         self, run: str | Repeated, iteration: int, parameters: Any, dataset: Any
     ) -> LocalArrayIdentifier:
         """Return where a dataset's segmentation under a parameter set goes."""
-        inner = f"{iteration}/{_segment(dataset)}/output/{_segment(parameters)}"
+        inner = f"{_number(iteration)}/{_segment(dataset)}/output/{_segment(parameters)}"
         return self.validation_container(run).array_identifier(inner)
 
     def validation_input_arrays(
@@ -94,7 +97,7 @@ class ArrayStore(ABC):
 
     def remove_validation(self, run: str | Repeated, iteration: int) -> bool:
         """Remove the predictions and segmentations of one iteration; return False if there are none."""
-        arrays = self.validation_container(run).array_identifier(str(iteration))
+        arrays = self.validation_container(run).array_identifier(_number(iteration))
         return self.exists(arrays) and self.remove(arrays)
 
     def delete(self, run: str | Repeated) -> bool:
@@ -136,6 +139,12 @@ class LocalArrayStore(ArrayStore):
         if path == container:
             remove_if_empty(container.parent)
         return True
+
+
+def _number(iteration: int) -> str:
+    if not isinstance(iteration, Integral) or isinstance(iteration, bool):
+        raise InvalidRequest(f"an iteration should be a number, and is {iteration!r:.80}")
+    return str(iteration)
 
 
 def _segment(part: Any) -> str:

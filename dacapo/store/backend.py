@@ -8,7 +8,7 @@ offered through the entry-point group ``dacapo.stores`` and passes ``dacapo.test
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dacapo.documents import Document
 
+from .listing import Found, Query, chosen, row_of
 from .previews import Outline, outline_of
 
 if TYPE_CHECKING:
@@ -119,6 +120,15 @@ class StoreBackend(ABC):
     @abstractmethod
     def remove(self, collection: str, key: str) -> bool:
         """Remove a document; return False if there was none."""
+
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        """Return the documents that are asked for, by key, each with those of its fields; worth an index.
+
+        Which fields there are is said by ``listing.fields_of``; others raise ``InvalidRequest``.
+        """
+        query.check(collection, fields)
+        found = ((key, self.get(collection, key)) for key in self.keys(collection, query.prefix))
+        return chosen([(key, row_of(collection, one)) for key, one in found if one], query, fields)
 
     # logs: stats and scores under (run, epoch, sequence)
 

@@ -115,6 +115,10 @@ def decode_block(data: bytes, sequence: int) -> Block:
     head, at = _head(data)
     count = head["count"]
     at += head.get("preview", {"size": 0})["size"] * len(head["columns"])
+    # What a damaged or forged head says must not make room for numbers that are not there.
+    width = len(head["columns"]) + (not head["consecutive"])
+    if at + 8 * count * width != len(data) or (count and not width):
+        raise ValueError("the number of iterations does not fit the bytes that follow")
     if head["consecutive"]:
         iterations = np.arange(head["first"], head["first"] + count, dtype=np.int64)
     else:

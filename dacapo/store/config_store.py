@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dacapo.config import Config, UnknownConfig
 from dacapo.documents import META, Document, documents
-from dacapo.errors import CorruptData, DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
+from dacapo.errors import DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
 from dacapo.names import Repeated, RunKey, check_name, find_run, run_key
 from dacapo.provenance import stamp
 from dacapo.registry import import_target
 
 from .backend import StoreBackend
 from .differences import differences
+from .listing import Listed, Query, fields_of
+from .remarks import ARCHIVED, Remark, Remarks, check_tag
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.configs import ArchitectureConfig
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from dacapo.experiments.run_config import RunConfig
     from dacapo.experiments.tasks.configs import TaskConfig
     from dacapo.experiments.trainers.configs import TrainerConfig
-
-logger = logging.getLogger(__name__)
 
 RUNS = "runs"
 # What each collection holds; imported when its first config is read.
@@ -53,6 +52,7 @@ class ConfigStore:
 
     def __init__(self, backend: StoreBackend) -> None:
         self.backend = backend
+        self.remarks = Remarks(backend)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backend!r})"
@@ -109,8 +109,9 @@ class ConfigStore:
         return [RunKey(key) for key in keys] if kind == RUNS else keys
 
     def delete(self, kind: str, name: str | Repeated) -> None:
-        """Delete a config, and nothing else; raises ``NotFound`` if there is none."""
+        """Delete a config with its tags and notes, and nothing else; raises ``NotFound`` if there is none."""
         key = self.find(kind, name)
+        self.remarks.delete(kind, key)
         if not self.backend.remove(kind, key):
             raise NotFound(
                 f"{kind.removesuffix('s')} {key}: no such config in {self.backend!r}{self._hint(kind)}"
@@ -122,6 +123,51 @@ class ConfigStore:
         if kind == RUNS:
             return find_run(name, lambda prefix: self.backend.keys(RUNS, prefix))
         return check_name(name)
+
+    def listed(
+        self, kind: str, query: Query | None = None, tags: Collection[str] = (), *, archived: bool = False
+    ) -> list[Listed]:
+        """Return the configs of a kind that a query asks for and that bear all the tags, by key.
+
+        What is archived is left out unless ``archived`` or that tag is asked for.
+        """
+        _class_of(kind)
+        wanted, known = {check_tag(tag) for tag in tags}, self.remarks.all_tags(kind)
+        unwanted = set() if archived else {ARCHIVED} - wanted
+        found = self.backend.find(kind, query or Query(), tuple(fields_of(kind)))
+        notes = self.remarks.last_notes(kind)
+        return [
+            Listed(key, fields, tuple(own), notes[key].text if key in notes else None)
+            for key, fields in found
+            if wanted <= {*(own := known.get(key, []))} and not unwanted & {*own}
+        ]
+
+    def tag(
+        self, kind: str, name: str | Repeated, add: Collection[str] = (), remove: Collection[str] = ()
+    ) -> list[str]:
+        """Give a config tags, take others from it, and return those it has then."""
+        key = self._stored(kind, name)
+        self.remarks.tag(kind, key, add, remove)
+        return [tag.text for tag in self.remarks.tags(kind, key)]
+
+    def note(self, kind: str, name: str | Repeated, text: str) -> None:
+        """Add a note to a config."""
+        self.remarks.note(kind, self._stored(kind, name), text)
+
+    def tags(self, kind: str, name: str | Repeated) -> list[Remark]:
+        """Return the tags of a config, with who gave them and when."""
+        return self.remarks.tags(kind, self._stored(kind, name))
+
+    def notes(self, kind: str, name: str | Repeated) -> list[Remark]:
+        """Return the notes of a config, oldest first, with who wrote them and when."""
+        return self.remarks.notes(kind, self._stored(kind, name))
+
+    def _stored(self, kind: str, name: str | Repeated) -> str:
+        """Return the key of a config that is stored; raises ``NotFound`` for others."""
+        key = self.find(kind, name)
+        if key not in self.backend.keys(kind, key):
+            self.retrieve_document(kind, name)
+        return key
 
     def _hint(self, kind: str) -> str:
         names = self.names(kind)
@@ -159,24 +205,15 @@ class ConfigStore:
     ) -> list[str]:
         """Return the runs that use one of the given tasks, and one of the datasplits, and so on."""
         wanted = {
-            "task_config": task_names,
-            "datasplit_config": datasplit_names,
-            "architecture_config": architecture_names,
-            "trainer_config": trainer_names,
+            "task": task_names,
+            "datasplit": datasplit_names,
+            "architecture": architecture_names,
+            "trainer": trainer_names,
         }
-        filters = {part: set(names) for part, names in wanted.items() if names is not None}
-        return [key for key in self.names(RUNS) if not filters or self._uses(key, filters)]
-
-    def _uses(self, key: str, filters: dict[str, set[str]]) -> bool:
-        try:
-            document = self.backend.get(RUNS, key) or {}
-        except CorruptData as error:
-            logger.warning("run %s is left out of the list: %s", key, error)
-            return False
-        parts = {part: document.get(part) for part in filters}
-        return all(
-            isinstance(part, dict) and part.get("name") in filters[field] for field, part in parts.items()
-        )
+        among = {part: names for part, names in wanted.items() if names is not None}
+        if not among:
+            return self.names(RUNS)
+        return [RunKey(key) for key, _ in self.backend.find(RUNS, Query(among))]
 
     def delete_run_config(self, run_name: str | Repeated) -> None:
         """Delete a run config only; ``dacapo.store.deletion.delete_run`` deletes all of a run."""
@@ -308,8 +345,10 @@ def _as_read(document: Document, expected: type) -> Document:
 
 
 def _class_of(kind: str) -> type:
-    if kind not in CLASSES:
-        raise InvalidRequest(f"{kind!r} is no kind of config that is stored; there are {', '.join(CLASSES)}")
+    if not isinstance(kind, str) or kind not in CLASSES:
+        raise InvalidRequest(
+            f"{kind!r:.80} is no kind of config that is stored; there are {', '.join(CLASSES)}"
+        )
     cls: type[Config] = import_target(CLASSES[kind])
     return cls
 

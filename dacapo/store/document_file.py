@@ -17,6 +17,7 @@ from dacapo.errors import CorruptData, InvalidDocument, NewerFormat
 
 FORMAT = 1
 DEEPEST = 100
+LARGEST = 2**26  # characters; a database takes a quarter of that
 _HEAD = "# dacapo document"
 _FIRST_LINE = re.compile(rb"# dacapo document (\d+), sha256 ([0-9a-f]{64})\n")
 
@@ -49,9 +50,14 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 def dump(document: Document) -> bytes:
     """Return the content of the file of a document."""
     try:
+        _check_values(document, DEEPEST)
         text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
         body = str(text).encode()
-    except (yaml.YAMLError, UnicodeEncodeError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # also for what cannot be encoded
         raise InvalidDocument(
             f"the document {document.get('name', '')!r} cannot be written as YAML: {error}; it should hold "
             "only dictionaries, lists, texts, numbers, booleans and None"
@@ -67,8 +73,11 @@ def load(data: bytes, path: Path) -> Document:
     """
     _check_first_line(data, path)
     try:
-        document = yaml.load(data.decode(), Loader=_Loader)
-        _check_nesting(document, set(), DEEPEST)
+        text = data.decode()
+        if _is_suspicious(data):
+            _check_events(text)
+        document = yaml.load(text, Loader=_Loader)
+        _check_values(document, DEEPEST)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CorruptData(f"{path}, line {line}: {error.problem}; mend it by hand or delete it") from error
@@ -97,14 +106,37 @@ def _check_first_line(data: bytes, path: Path) -> None:
         )
 
 
-def _check_nesting(value: Any, seen: set[int], levels: int) -> None:
-    """Refuse anchors, which a few lines can blow up to any size, and endless nesting."""
-    if not isinstance(value, dict | list):
-        return
-    if id(value) in seen:
-        raise ValueError("anchors and aliases are not allowed")
-    if levels == 0:
+def _is_suspicious(data: bytes) -> bool:
+    """Say whether a document may hold anchors, or be nested more deeply than the parser survives.
+
+    What looks so has its structure read alone first, which takes as long again; few documents do.
+    """
+    longest = max(map(len, data.split(b"\n")))
+    levels = data.count(b"[") + data.count(b"{") + 2 * longest
+    return len(data) > LARGEST or levels > 10 * DEEPEST or b"&" in data or b"*" in data
+
+
+def _check_events(text: str) -> None:
+    """Refuse anchors, which a few lines can blow up to any size, and endless nesting or length."""
+    if len(text) > LARGEST:
+        raise ValueError(f"it is longer than {LARGEST >> 20} million characters")
+    levels = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ValueError("anchors and aliases are not allowed")
+        levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if levels > DEEPEST + 1:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def _check_values(value: Any, levels: int) -> None:
+    """Refuse what YAML knows and documents do not: dates, sets, bytes, keys that are no texts."""
+    if levels < 0:
         raise ValueError(f"it is nested more than {DEEPEST} deep")
-    seen.add(id(value))
-    for item in value.values() if isinstance(value, dict) else value:
-        _check_nesting(item, seen, levels - 1)
+    if isinstance(value, dict | list):
+        if isinstance(value, dict) and (odd := [key for key in value if not isinstance(key, str)]):
+            raise ValueError(f"the key {odd[0]!r:.80} should be a text; put it in quotes")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_values(item, levels - 1)
+    elif not isinstance(value, str | int | float | bool | None):
+        raise ValueError(f"{value!r:.80} should be a text; put it in quotes")

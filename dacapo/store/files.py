@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +24,9 @@ from . import document_file, publication
 from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from .block_log import APPENDED, MERGED, BlockLog
 from .blocks import decode_scores, encode_scores
+from .document_index import DocumentIndex
 from .framed_log import Frame, FramedLog
+from .listing import Found, Query, chosen
 from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 
@@ -44,6 +46,7 @@ class FileBackend(StoreBackend):
         self.stats = stats or self.root / "stats"
         self._logs: dict[Path, FramedLog] = {}
         self._block_logs: dict[tuple[str, int], BlockLog] = {}
+        self._indexes: dict[str, DocumentIndex] = {}
 
     @property
     def place(self) -> str:
@@ -74,6 +77,12 @@ class FileBackend(StoreBackend):
         head, slash, rest = prefix.rpartition("/")
         names = (name.removesuffix(_YAML) for name in visible(folder) if name.endswith(_YAML))
         return sorted(head + slash + name for name in names if name.startswith(rest))
+
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        query.check(collection, fields)
+        if collection not in self._indexes:
+            self._indexes[collection] = DocumentIndex(self.configs / collection, collection, _YAML)
+        return chosen(self._indexes[collection].rows(), query, fields)
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)
@@ -168,11 +177,13 @@ class FileBackend(StoreBackend):
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
         self._block_logs = {key: log for key, log in self._block_logs.items() if key[0] != run}
         names = [name for suffix in suffixes for name in self._log_names(run, suffix)]
+        # An append that was broken off may have left an empty file.
+        removed = any((folder / name).stat().st_size for name in names)
         if all(name.endswith((*suffixes, _EPOCH_FILE)) for name in visible(folder)):
             remove_tree(folder)
         for name in names:
             remove_file(folder / name)
-        return bool(names)
+        return removed
 
     # blobs
 

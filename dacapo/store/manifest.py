@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dacapo.documents import Document, from_json, to_json
@@ -12,6 +13,12 @@ from dacapo.errors import CorruptData, NewerFormat
 from dacapo.names import segment
 
 FORMAT = 1
+CHECKPOINTS, MANIFEST = "iterations", "manifest.json"
+
+
+def checkpoint_path(iteration: int, name: str) -> str:
+    """Return the name of a blob that belongs to a checkpoint; the manifest is one of them."""
+    return f"{CHECKPOINTS}/{iteration}/{name}"
 
 
 def seal(content: Document) -> bytes:
@@ -21,7 +28,16 @@ def seal(content: Document) -> bytes:
 
 
 def unseal(data: bytes, what: str) -> Document:
-    """Return the content of a manifest if it is whole and of a format known here."""
+    """Return the content of a checkpoint's manifest if it is whole and of a format known here."""
+    remedy = "use another checkpoint"
+    content = unsealed(data, what, remedy)
+    if not _is_manifest(content):
+        raise CorruptData(f"{what}: its manifest was not written by DaCapo; {remedy}")
+    return content
+
+
+def unsealed(data: bytes, what: str, remedy: str) -> Document:
+    """Return what ``seal`` made bytes of, if it is whole and of a format known here."""
     try:
         sealed = from_json(data.decode())
         content: Document = sealed["manifest"]
@@ -29,9 +45,7 @@ def unseal(data: bytes, what: str) -> Document:
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise CorruptData(f"{what}: its manifest fails its checksum; use another checkpoint")
-    if content["format"] <= FORMAT and not _is_manifest(content):
-        raise CorruptData(f"{what}: its manifest was not written by DaCapo; use another checkpoint")
+        raise CorruptData(f"{what}: its manifest fails its checksum; {remedy}")
     if content["format"] > FORMAT:
         raise NewerFormat(
             f"{what} was written by a newer DaCapo, in format {content['format']}; this one knows {FORMAT}. "
@@ -57,28 +71,42 @@ def _checksum(content: Document) -> str:
 
 
 class Digest:
-    """Passes chunks on while their checksum is taken beside, on another core."""
+    """Passes chunks on while their checksum is taken beside, on another core.
 
-    _WORTHWHILE = 1 << 18
+    It may lag behind what was passed on, so that the rest is taken while the writer waits for
+    its disk or server; ``hexdigest`` waits for it.  Until then chunks must not be changed.
+    """
+
+    _AHEAD = 1 << 28  # bytes that may wait for their checksum; chunks from a GPU are copies, and take memory
 
     def __init__(self, chunks: Iterable[Any]) -> None:
         self._chunks = chunks
         self._sha256 = hashlib.sha256()
+        self._waiting: deque[tuple[Future[None], int]] = deque()
         self.size = 0
 
     def __iter__(self) -> Iterator[Any]:
-        with ThreadPoolExecutor(1) as beside:
+        beside = ThreadPoolExecutor(1)
+        ahead = 0
+        try:
             for chunk in self._chunks:
                 count = memoryview(chunk).nbytes
-                self.size += count
-                if count < self._WORTHWHILE:
-                    self._sha256.update(chunk)
-                    yield chunk
-                else:
-                    done = beside.submit(self._sha256.update, chunk)
-                    yield chunk
-                    done.result()
+                self._waiting.append((beside.submit(self._sha256.update, chunk), count))
+                self.size, ahead = self.size + count, ahead + count
+                while ahead > self._AHEAD:
+                    ahead -= self._wait()
+                yield chunk
+        finally:
+            beside.shutdown(wait=False)
+
+    def _wait(self) -> int:
+        """Wait for the checksum of the oldest chunk, and return how many bytes that was."""
+        done, count = self._waiting.popleft()
+        done.result()
+        return count
 
     def hexdigest(self) -> str:
         """Return the SHA-256 of all that was passed on."""
+        while self._waiting:
+            self._wait()
         return self._sha256.hexdigest()

@@ -132,7 +132,7 @@ class MemoryBackend(StoreBackend):
     def _remove_logs(self, run: str, logs: dict[str, dict[int, Any]]) -> bool:
         """Remove one sort of a run's logs, and with the last of them its epochs too."""
         with self._content.lock:
-            removed = logs.pop(run, None) is not None
+            removed = any(logs.pop(run, {}).values())  # a refused append leaves an empty log
             if run not in self._content.blocks and run not in self._content.scores:
                 self._content.epochs.pop(run, None)
             return removed

@@ -77,7 +77,10 @@ def remove_tree(path: Path) -> bool:
         except FileNotFoundError:
             return False
         sync_folder(path.parent)
-        shutil.rmtree(hidden)
+        if hidden.is_symlink():  # what it leads to belongs to somebody else
+            hidden.unlink()
+        else:
+            shutil.rmtree(hidden)
     return True
 
 

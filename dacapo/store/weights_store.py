@@ -6,26 +6,28 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from numbers import Integral
 from typing import Any, Protocol
 
 import attrs
 
 from dacapo import provenance
 from dacapo.documents import Document
-from dacapo.errors import CorruptData, InvalidRequest, NotFound
+from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError, StoreUnreachable
 from dacapo.names import Repeated, find_run, run_key, segment
 
 from . import tensor_file
 from .backend import StoreBackend
-from .manifest import Digest, seal, unseal
+from .manifest import CHECKPOINTS as _FOLDER
+from .manifest import MANIFEST as _MANIFEST
+from .manifest import Digest, checkpoint_path, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
 logger = logging.getLogger(__name__)
 
 _BEST = "best"
-_FOLDER = "iterations"
-_MANIFEST = "manifest.json"
 
 
 @attrs.define
@@ -90,7 +92,18 @@ class WeightsStore:
                     f"there is nothing to store for {key}: give its weights, or the run itself"
                 )
             weights = run.checkpoint_weights()
-        parts = {}
+        parts: dict[str, Document] = {}
+        try:
+            self._store_parts(key, iteration, weights, parts)
+        except StoreUnreachable:
+            raise
+        except StoreError:
+            self._drop(key, iteration, [part["blob"] for part in parts.values()])
+            raise
+        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
+
+    def _store_parts(self, key: str, iteration: int, weights: Weights, parts: dict[str, Document]) -> None:
+        """Publish every part of a checkpoint, noting each in ``parts``, and then the manifest."""
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:
                 parts[name] = self._store_part(key, iteration, name, tree)
@@ -101,7 +114,14 @@ class WeightsStore:
             "parts": parts,
         }
         self.backend.put_blob(key, _path(iteration, _MANIFEST), [seal(content)])
-        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
+
+    def _drop(self, key: str, iteration: int, blobs: Collection[str]) -> None:
+        """Take back what no manifest names: a full disk should not be filled further."""
+        with suppress(StoreError):
+            manifest = bytes(self.backend.get_blob(key, _path(iteration, _MANIFEST)) or b"")
+            for blob in blobs:
+                if blob.encode() not in manifest:
+                    self.backend.remove_blobs(key, _path(iteration, blob))
 
     def _store_part(self, key: str, iteration: int, name: str, tree: Any) -> Document:
         skeleton, tensors = take_apart(tree)
@@ -290,6 +310,10 @@ class WeightsStore:
         best checkpoint by it is the same on every dataset.
         """
         key = self._find(run)
+        if not isinstance(choice, str):
+            raise InvalidRequest(
+                f"{choice!r:.80} chooses no weights: give an iteration as a text, latest, or a criterion"
+            )
         if choice == "latest":
             return self.retrieve_weights(run)
         number = choice.removeprefix(f"{_FOLDER}/")
@@ -330,14 +354,21 @@ def expendable(
 
 
 def _path(iteration: int, name: str) -> str:
-    return f"{_FOLDER}/{iteration}/{name}"
+    if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < 0:
+        raise InvalidRequest(f"an iteration should be a number from 0 on, and is {iteration!r:.80}")
+    return checkpoint_path(iteration, name)
 
 
 def _name_of(dataset: Any) -> str:
-    return getattr(dataset, "name", None) or str(dataset)
+    name = getattr(dataset, "name", dataset)
+    if not isinstance(name, str):
+        raise InvalidName(f"a dataset should be given as a text or by its config, and not as {dataset!r:.80}")
+    return name
 
 
 def _best_key(key: str, dataset: Any, criterion: str) -> str:
+    if not isinstance(criterion, str):
+        raise InvalidName(f"a criterion should be given as a text, and not as {criterion!r:.80}")
     return f"{key}/{segment(f'{_name_of(dataset)}/{criterion}')}"
 
 

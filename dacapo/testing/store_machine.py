@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from dacapo.errors import DacapoError
 from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.blocks import can_merge, merged
+from dacapo.store.listing import Query
 
 from .stores import Opener
 
@@ -44,6 +45,25 @@ PLAIN = st.recursive(
 )
 KEYS = st.sampled_from(["a.b", "$set", "", "$", "ü", "__type__", "_id"]) | TEXTS
 DOCUMENTS = st.dictionaries(KEYS, PLAIN, max_size=4)
+PARTS: st.SearchStrategy[Any] = st.sampled_from(["a", "b", "$in", "", None, 1, [], {"$ne": 1}])
+DAYS = st.sampled_from([f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 5)])
+RUN_DOCUMENTS = st.fixed_dictionaries(
+    {
+        "task_config": st.fixed_dictionaries({"name": PARTS}),
+        "trainer_config": PARTS,
+        "num_iterations": st.integers() | NUMBERS,
+        "__meta__": st.fixed_dictionaries({"owner": PARTS, "created": DAYS}),
+    }
+)
+QUERIES = st.builds(
+    Query,
+    st.dictionaries(
+        st.sampled_from(["task", "owner"]), st.sets(st.sampled_from(["a", "b", "$in"])), max_size=2
+    ),
+    st.none() | st.sampled_from(["*", "a*", "run:?", "*b", "(", "r*n*"]),
+    st.none() | DAYS,
+    st.none() | DAYS,
+)
 
 
 class Comparison(RuleBasedStateMachine):
@@ -86,6 +106,16 @@ class Comparison(RuleBasedStateMachine):
     def list_keys(self, collection: str, prefix: str) -> None:
         """List keys by how they begin."""
         self.both(lambda backend: backend.keys(collection, prefix))
+
+    @rule(key=NAMES, document=RUN_DOCUMENTS)
+    def put_run(self, key: str, document: dict[str, Any]) -> None:
+        """Store a document that can be found by its fields."""
+        self.both(lambda backend: backend.put("runs", key, document, replace=True))
+
+    @rule(query=QUERIES, fields=st.sets(st.sampled_from(["task", "trainer", "iterations", "stored"])))
+    def find(self, query: Query, fields: set[str]) -> None:
+        """Find documents by what they say."""
+        self.both(lambda backend: backend.find("runs", query, sorted(fields)))
 
     # logs
 

@@ -29,6 +29,8 @@ from dacapo.store.previews import Outline, outline_of
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
+from . import store_listing
+
 Opener = Callable[[], StoreBackend]
 Check = Callable[[Opener], None]
 
@@ -439,4 +441,5 @@ CHECKS: tuple[Check, ...] = (
     a_late_writer_is_never_seen,
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
+    *store_listing.CHECKS,
 )

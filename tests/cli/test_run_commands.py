@@ -42,11 +42,13 @@ def test_a_run_file_is_stored_listed_and_shown(dacapo, write, document, tmp_path
     called = dacapo("run", "create", write(document))
     assert (called.exit_code, called.stdout) == (0, "tiny\n")
     assert create_config_store().retrieve_run_config("tiny") == tiny_run(tmp_path / "data")
+    shown = dacapo("run", "show", "tiny", "--json").json
+    meta = shown["__meta__"]
     assert dacapo("run", "list", "--json").json == [
         {"run": "tiny", "task": "balls", "architecture": "small", "trainer": "patches",
-         "datasplit": "volumes", "trained": 0, "of": 8}
+         "datasplit": "volumes", "trained": 0, "of": 8, "owner": meta["owner"], "stored": meta["created"],
+         "tags": [], "note": None}
     ]  # fmt: skip
-    shown = dacapo("run", "show", "tiny", "--json").json
     assert shown["task_config"] == document["task_config"]
     assert shown["__meta__"]
 

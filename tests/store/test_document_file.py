@@ -92,12 +92,39 @@ def test_a_change_by_hand_says_what_to_do():
         ("a: " + "[" * 200 + "]" * 200, "nested more than 100 deep"),
         ("a: " + "[" * 5000 + "]" * 5000, "no readable document|nested"),
         ("a: 2026-13-45\n", "no readable document"),
+        ("a: 2026-01-01\n", r"datetime.date\(2026, 1, 1\) should be a text; put it in quotes"),
+        ("a: !!binary aGk=\n", "b'hi' should be a text"),
+        ("a: !!set {x}\n", "should be a text"),
+        ("1: x\n", "the key 1 should be a text; put it in quotes"),
+        ("a: {null: x}\n", "the key None should be a text"),
+        ("a: &x [1]\n", "aliases are not allowed"),
+        ("a: &x {k: v}\nb: {<<: *x}\n", "aliases are not allowed"),
+        ("a: " + "9" * 100_000, "no readable document"),
+        ("a: " + "[" * 100_000, "nested more than 100 deep"),
+        ("a: " + "{a: " * 100_000, "nested more than 100 deep"),
+        ("- " * 100_000, "nested more than 100 deep"),
+        ("? " * 100_000, "nested more than 100 deep"),
+        ("a: " + "x" * 2**26, "longer than 64 million characters"),
     ],
 )
 def test_bad_yaml_names_the_file_and_the_line(text: str, reason: str):
     with pytest.raises(CorruptData, match=reason) as raised:
         load(text.encode(), PATH)
     assert str(PATH) in str(raised.value)
+
+
+def test_what_only_looks_suspicious_is_read():
+    document = {"a": "*x &y <<", "<<": 1, "list": [[[]]] * 400, "long": "x" * 3000, "*": "[" * 2000}
+    assert load(dump(document), PATH) == document
+
+
+def test_nesting_has_one_limit_for_writing_and_reading():
+    document: dict = {}
+    for _ in range(100):
+        document = {"a": document}
+    assert load(dump(document), PATH) == document
+    with pytest.raises(InvalidDocument, match="cannot be written as YAML: it is nested more than 100 deep"):
+        dump({"a": document})
 
 
 def test_bytes_that_are_no_text_are_found():

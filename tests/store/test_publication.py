@@ -224,6 +224,15 @@ def test_whatever_the_system_refuses_is_an_error_of_the_store(tmp_path: Path, mo
             act()
 
 
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert remove_tree(tmp_path / "link")
+    assert os.listdir(tmp_path / "elsewhere") == ["precious"]
+    assert visible(tmp_path) == ["elsewhere", "home"]
+
+
 def test_removing_what_is_not_there_is_told(tmp_path: Path):
     assert not remove_tree(tmp_path / "missing")
     assert not publication.remove_file(tmp_path / "missing")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pymongo import DESCENDING
@@ -23,9 +23,10 @@ from pymongo.errors import DuplicateKeyError
 from dacapo.documents import Document
 from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 
-from . import merging, records, schema
+from . import finding, merging, records, schema
 from .blobs import Blobs
 from .connection import Connection
 from .records import Entry, beginning
@@ -82,7 +83,8 @@ class MongoBackend(StoreBackend):
     # documents
 
     def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
-        name, entry = schema.collection_of(collection), records.write_document(key, document)
+        name = schema.collection_of(collection)
+        entry = records.write_document(key, document) | finding.listed(collection, document)
         if not replace:
             return self._connection.create(name, entry)
         there = self._connection.collection(name)
@@ -105,6 +107,10 @@ class MongoBackend(StoreBackend):
         with self._connection.explained(f"listing the {collection}"):
             found = self._documents(collection).find({"_id": beginning(prefix)}, {"_id": 1}).sort("_id")
             return [entry["_id"] for entry in found]
+
+    def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
+        query.check(collection, fields)
+        return finding.find(self._connection, schema.collection_of(collection), collection, query, fields)
 
     def remove(self, collection: str, key: str) -> bool:
         """Remove the document that is found, and not one that replaces it in this moment."""

@@ -16,6 +16,7 @@ from pymongo import ASCENDING, errors
 from dacapo.errors import NewerFormat, StoreError
 from dacapo.provenance import version
 
+from . import finding
 from .connection import EXISTS, UNAUTHORIZED, Connection
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ FORMAT = 1
 META, EPOCHS, STATS, SCORES = "dacapo.meta", "dacapo.epochs", "dacapo.stats", "dacapo.scores"
 BLOBS, GRID = "dacapo.blobs", "dacapo.weights"
 DOCUMENTS = "dacapo.documents"
+RUNS = f"{DOCUMENTS}.runs"
 KINDS = ("runs", "tasks", "architectures", "trainers", "datasplits", "datasets", "arrays", "best")
 
 _NUMBER, _TEXT, _BYTES = {"bsonType": ["int", "long"]}, {"bsonType": "string"}, {"bsonType": "binData"}
@@ -77,6 +79,11 @@ def prepare(connection: Connection) -> list[str]:
         index = partial(connection.collection(name).create_index, keys, unique=unique)
         connection.write(f"indexing {name}", index)
         made.append(f"{name}, indexed by {' and '.join(key for key, _ in keys)}")
+    for field in finding.INDEXED:
+        index = partial(connection.collection(RUNS).create_index, f"{finding.LISTED}.{field}")
+        connection.write(f"indexing {RUNS}", index)
+    finding.refresh(connection, RUNS, "runs")
+    made.append(f"{RUNS}, indexed by {', '.join(finding.INDEXED)}")
     meta = {"format": FORMAT, "written_by": f"dacapo {version('dacapo')}"}
     connection.write(
         "marking the store as prepared",

@@ -1,0 +1,65 @@
+"""Finding documents by their fields, answered by the server from indexes.
+
+Each entry keeps the fields that it is found by beside its document, under names without dots.
+Conditions are built from typed values: nothing that a user gives is ever read as an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from dacapo.documents import Document
+from dacapo.store.listing import VERSION, Found, Query, Row, chosen, row_of
+
+from .connection import Connection
+from .records import Entry, beginning, read_document
+
+LISTED = "listed"
+_VERSION = f"{LISTED}.version"
+INDEXED = ("version", "owner", "stored", "task", "architecture", "trainer", "datasplit")
+
+
+def listed(collection: str, document: Document) -> Entry:
+    """Return what an entry keeps beside its document, so that it is found."""
+    return {LISTED: {"version": VERSION, **row_of(collection, document)}}
+
+
+def find(connection: Connection, name: str, collection: str, query: Query, fields: Sequence[str]) -> Found:
+    """Return the documents of a collection, stored under ``name``, that are asked for."""
+    there = connection.collection(name)
+    shown = {"_id": 1, LISTED: 1} if fields else {"_id": 1}
+    with connection.explained(f"listing the {collection}"):
+        rows: list[tuple[str, Row]] = [
+            (entry["_id"], {field: entry[LISTED][field] for field in fields})
+            for entry in there.find(_condition(query), shown)
+        ]
+        # What another version of DaCapo has stored may keep other fields, or none.
+        strange = list(there.find({_VERSION: {"$ne": VERSION}}))
+    others = [(entry["_id"], row_of(collection, read_document(entry))) for entry in strange]
+    found = rows + chosen(others, query, fields) if others else rows
+    return sorted(found, key=lambda item: item[0])
+
+
+def _condition(query: Query) -> Entry:
+    parts: list[Entry] = [{_VERSION: VERSION}]
+    parts += [{f"{LISTED}.{field}": {"$in": sorted(values)}} for field, values in query.among.items()]
+    stored: dict[str, Any] = {"$gte": query.since, "$lt": query.until}
+    if times := {operator: time for operator, time in stored.items() if time is not None}:
+        parts.append({f"{LISTED}.stored": times})
+    if query.match is not None:
+        parts += [{"_id": beginning(query.prefix)}, {"_id": {"$regex": query.pattern.pattern}}]
+    return {"$and": parts}
+
+
+def refresh(connection: Connection, name: str, collection: str) -> int:
+    """Bring the fields of entries up to date, and return of how many; a document that changes stays."""
+    there = connection.collection(name)
+    with connection.explained(f"listing the {collection}"):
+        strange = list(there.find({_VERSION: {"$ne": VERSION}}))
+    for entry in strange:
+        same = {"_id": entry["_id"], "token": entry.get("token")}
+        news = {"$set": listed(collection, read_document(entry))}
+        connection.write(f"listing {entry['_id']}", partial(there.update_one, same, news))
+    return len(strange)
