@@ -21,9 +21,15 @@ class StopRequest:
         return self.signal is not None
 
     def hear(self, number: int, frame: FrameType | None = None) -> None:
-        """Note the request; a second SIGINT, from somebody impatient, interrupts at once."""
-        if self.signal is signal.SIGINT and number == signal.SIGINT:
+        """Note the request; the same signal again, from somebody impatient, ends the process at once.
+
+        Another signal than the first does not: schedulers send SIGUSR1 or SIGINT first and SIGTERM
+        later, and SIGUSR1, which only gives notice, may be repeated.
+        """
+        if self.signal == number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.signal == number == signal.SIGTERM:
+            raise SystemExit(128 + number)
         self.signal = signal.Signals(number)
 
 

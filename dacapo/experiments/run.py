@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import UnknownConfig, build, unknown_parts
 from dacapo.errors import DacapoError, InvalidRequest, NotFound, NotReady, StoreError
 from dacapo.experiments.run_config import RunConfig, parts
+from dacapo.experiments.state_dict import fitting_optimizer_state
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.store.create_store import create_config_store, create_weights_store
@@ -225,11 +226,24 @@ class Run:
         from dacapo.experiments import random_state  # only where torch is in use anyway
 
         if weights.optimizer is not None:
-            self.optimizer.load_state_dict(weights.optimizer)
+            self._load_optimizer(weights.optimizer)
         if weights.scheduler is not None:
             self.trainer.load_state_dict(weights.scheduler)
         if weights.random_state is not None:
             random_state.restore(weights.random_state)
+
+    def _load_optimizer(self, stored: dict[str, Any]) -> None:
+        """Take the state of an optimizer if it is that of these parameters; an older one's may not be."""
+        own = self.optimizer.state_dict()
+        for group, parameters in zip(own["param_groups"], self.optimizer.param_groups, strict=True):
+            group["shapes"] = [tuple(parameter.shape) for parameter in parameters["params"]]
+        if (state := fitting_optimizer_state(own, stored)) is not None:
+            self.optimizer.load_state_dict(state)
+        else:
+            logger.warning(
+                "run %s: the stored state of the optimizer is that of other parameters; it begins anew",
+                self.key,
+            )
 
     def resume(self, stats_store: StatsStore, weights_store: WeightsStore) -> int:
         """Put the run where it left off and return the iteration to go on from.

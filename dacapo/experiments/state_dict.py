@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dacapo.errors import ShapeError
 
@@ -11,15 +11,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEAD = "chain.1."
-_OLD_HEAD = "prediction_head."
+_OLD_NAMES = {"prediction_head.": HEAD, "architecture.": "chain.0."}
 
 
 def without_duplicates(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights with each tensor of the head under one name.
+    """Return weights with each tensor under one name.
 
-    Existing DaCapo stores them as ``prediction_head.*`` as well.
+    Existing DaCapo stores those of the head as ``prediction_head.*`` as well, and its release 0.3.5
+    those of the backbone as ``architecture.*``.
     """
-    twins = {key: HEAD + key.removeprefix(_OLD_HEAD) for key in weights if key.startswith(_OLD_HEAD)}
+    twins = {
+        key: name + key.removeprefix(old)
+        for old, name in _OLD_NAMES.items()
+        for key in weights
+        if key.startswith(old)
+    }
     return {twins.get(key, key): tensor for key, tensor in weights.items() if twins.get(key) not in weights}
 
 
@@ -40,3 +46,29 @@ def require_fit(whose: str, own: Mapping[str, Tensor], weights: Mapping[str, Ten
     if found := misshapen + absent + strange:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
         raise ShapeError(f"{whose} do not fit the model: {shown}")
+
+
+def fitting_optimizer_state(own: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return stored state that an optimizer can take, or None if it is that of other parameters.
+
+    ``own`` is the optimizer's state as it is, with the shape of each parameter in its group under
+    ``shapes``.  What a group of an older optimizer does not say is taken from there.
+    """
+    groups, states = stored.get("param_groups"), stored.get("state")
+    if (
+        not isinstance(groups, list)
+        or not isinstance(states, Mapping)
+        or len(groups) != len(own["param_groups"])
+    ):
+        return None
+    made = []
+    for mine, theirs in zip(own["param_groups"], groups, strict=True):
+        shapes = mine["shapes"]
+        if len(theirs.get("params", ())) != len(shapes):
+            return None
+        for parameter, shape in zip(theirs["params"], shapes, strict=True):
+            tensors = (value for value in states.get(parameter, {}).values() if getattr(value, "ndim", 0))
+            if any(tuple(tensor.shape) != shape for tensor in tensors):
+                return None
+        made.append({key: value for key, value in mine.items() if key != "shapes"} | dict(theirs))
+    return {**stored, "param_groups": made}

@@ -90,6 +90,8 @@ class TrainingStats:
     def add_iteration_stats(self, iteration_stats: TrainingIterationStats) -> None:
         """Add one iteration; from a repeated or earlier one on, all others go first."""
         iteration = iteration_stats.iteration
+        if iteration < 0:
+            raise InvalidRequest(f"there is no iteration {iteration}: they count from 0; give one that does")
         if self._size and iteration <= self._iterations[self._size - 1]:
             self.delete_after(iteration)
         self._reserve(1, iteration_stats.metrics)
@@ -109,8 +111,8 @@ class TrainingStats:
         new = np.asarray(iterations, np.int64)
         values = {name: np.asarray(column, np.float64) for name, column in columns.items()}
         odd = [name for name, column in values.items() if column.shape != new.shape]
-        if new.ndim != 1 or (new[1:] <= new[:-1]).any() or odd:
-            reason = f"{odd[0]} has another length" if odd else "the iterations do not increase"
+        if new.ndim != 1 or (new[1:] <= new[:-1]).any() or (new[:1] < 0).any() or odd:
+            reason = f"{odd[0]} has another length" if odd else "the iterations do not increase from 0 on"
             raise InvalidRequest(
                 f"these training stats cannot be added: {reason}; give one value an iteration, "
                 "sorted by iteration"

@@ -23,6 +23,8 @@ from .previews import Outline, outline_of
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
 
+    from .legacy.old_data import OldData
+
 
 @attrs.frozen
 class Epoch:
@@ -98,6 +100,13 @@ class StoreBackend(ABC):
 
     def __repr__(self) -> str:
         return self.place
+
+    def old_data(self, *, weights_only: bool = False) -> OldData | None:
+        """Return what an earlier version of DaCapo left in this place, or None; see ``legacy``.
+
+        With ``weights_only`` the configs are elsewhere, and nothing here tells if there is any.
+        """
+        return None
 
     def prepare(self) -> list[str]:
         """Make what the place needs before it is used, and return what is there then, in words."""

@@ -6,6 +6,7 @@ The stores are imported when one is opened: whoever imports DaCapo need not wait
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -40,13 +41,16 @@ def create_stats_store(options: DaCapoConfig | None = None, **changes: Any) -> S
 
 def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) -> WeightsStore:
     """Open the store of checkpoints: where the option ``weights`` says, else where the type keeps them."""
+    from .legacy.reading import with_old_data
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
-    if chosen.weights is None:
-        usual = _backend_type("type", chosen.type).usual_weights
-        return WeightsStore(_backend(attrs.evolve(chosen, type=usual or chosen.type)))
-    return WeightsStore(_backend_type("weights", chosen.weights).from_options(chosen))
+    usual = _backend_type("type", chosen.type).usual_weights or chosen.type
+    kind = chosen.weights or usual
+    if kind == chosen.type:
+        return WeightsStore(_backend(chosen))
+    backend = _backend_type("weights", kind).from_options(chosen)
+    return WeightsStore(with_old_data(backend, partial(_backend, chosen)))
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
@@ -86,7 +90,9 @@ def _is_url(place: object) -> bool:
 
 def _backend(options: DaCapoConfig) -> StoreBackend:
     """Open the backend that the option ``type`` names, with all its options."""
-    return _backend_type("type", options.type).from_options(options)
+    from .legacy.reading import with_old_data
+
+    return with_old_data(_backend_type("type", options.type).from_options(options))
 
 
 def _backend_type(option: str, name: str) -> type[StoreBackend]:

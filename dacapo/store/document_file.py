@@ -15,6 +15,8 @@ import yaml
 from dacapo.documents import Document
 from dacapo.errors import CorruptData, InvalidDocument, NewerFormat
 
+from .legacy import yaml_documents
+
 FORMAT = 1
 DEEPEST = 100
 LARGEST = 2**26  # characters; a database takes a quarter of that
@@ -72,6 +74,8 @@ def load(data: bytes, path: Path) -> Document:
     DaCapo wrote.
     """
     _check_first_line(data, path)
+    if not is_marked(data) and yaml_documents.is_old(data):
+        return yaml_documents.load(data, path)
     try:
         text = data.decode()
         if _is_suspicious(data):
@@ -88,9 +92,14 @@ def load(data: bytes, path: Path) -> Document:
     return document
 
 
+def is_marked(data: bytes) -> bool:
+    """Say whether a file has the first line that DaCapo writes."""
+    return data.startswith(_HEAD.encode())
+
+
 def _check_first_line(data: bytes, path: Path) -> None:
     """Compare the checksum; a file that somebody wrote by hand has none."""
-    if not data.startswith(_HEAD.encode()):
+    if not is_marked(data):
         return
     if (first := _FIRST_LINE.match(data)) is None:
         raise CorruptData(f"{path}, line 1: the line is damaged; delete it if you wrote the rest by hand")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .config_store import CLASSES, ConfigStore, DuplicateNameError
 from .files import FileBackend
+from .legacy.reading import with_old_data
 
 
 class FileConfigStore(ConfigStore):
@@ -13,7 +14,7 @@ class FileConfigStore(ConfigStore):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).expanduser()
-        super().__init__(FileBackend(self.path.parent, configs=self.path))
+        super().__init__(with_old_data(FileBackend(self.path.parent, configs=self.path)))
         (
             self.runs,
             self.tasks,

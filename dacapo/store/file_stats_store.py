@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .files import FileBackend
+from .legacy.reading import with_old_data
 from .stats_store import StatsStore
 
 
@@ -13,4 +14,4 @@ class FileStatsStore(StatsStore):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).expanduser()
-        super().__init__(FileBackend(self.path.parent, stats=self.path))
+        super().__init__(with_old_data(FileBackend(self.path.parent, stats=self.path)))

@@ -26,12 +26,15 @@ from .block_log import APPENDED, MERGED, BlockLog
 from .blocks import decode_scores, encode_scores
 from .document_index import DocumentIndex
 from .framed_log import Frame, FramedLog
+from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
 from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
+
+    from .legacy.old_data import OldData
 
 _SCORES, _EPOCH = 2, 3
 _YAML, _EPOCH_FILE = ".yaml", ".epoch"
@@ -57,6 +60,10 @@ class FileBackend(StoreBackend):
     def from_options(cls, options: DaCapoConfig) -> Self:
         """Open the folder ``runs_base_dir``; nothing is made before something is stored."""
         return cls(options.runs_base_dir)
+
+    def old_data(self, *, weights_only: bool = False) -> OldData | None:
+        old = OldFiles(self.root, self.configs, self.stats)
+        return old if weights_only or old.are_there() else None
 
     # documents
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .files import FileBackend
+from .legacy.reading import with_old_data
 from .weights_store import Weights, WeightsStore
 
 
@@ -13,7 +14,7 @@ class LocalWeightsStore(WeightsStore):
 
     def __init__(self, basedir: Path | str) -> None:
         self.basedir = Path(basedir).expanduser()
-        super().__init__(FileBackend(self.basedir))
+        super().__init__(with_old_data(FileBackend(self.basedir)))
 
 
 __all__ = ["LocalWeightsStore", "Weights"]

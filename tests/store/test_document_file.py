@@ -86,7 +86,14 @@ def test_a_change_by_hand_says_what_to_do():
         ("a: &x [1]\nb: *x\n", "aliases are not allowed"),
         ("a: &a [x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n", "aliases are not allowed"),
         ("a: &a [*a]\n", "aliases are not allowed"),
-        ("a: !!python/tuple [1, 2]\n", "line 1"),
+        ("a: !!python/tuple [1, !!python/name:os.system '']\n", "no readable document: could not"),
+        ("- !!python/tuple [1, 2]\n", "should hold  key: value  lines"),
+        (
+            "a: &id001 [x]\n"
+            + "".join(f"b{i}: &id00{i} [*id00{i - 1}, *id00{i - 1}]\n" for i in range(2, 26)),
+            "stand for more than 300000 values",
+        ),
+        ("a: &id001 [*id001]\n", "nested more than 100 deep"),
         ("a: !!python/object/apply:os.system ['true']\n", "line 1"),
         ("a: !!python/name:os.system\n", "line 1"),
         ("a: " + "[" * 200 + "]" * 200, "nested more than 100 deep"),
@@ -111,6 +118,12 @@ def test_bad_yaml_names_the_file_and_the_line(text: str, reason: str):
     with pytest.raises(CorruptData, match=reason) as raised:
         load(text.encode(), PATH)
     assert str(PATH) in str(raised.value)
+
+
+def test_tuples_and_anchors_of_earlier_versions_are_plain_data():
+    found = load(b"a: !!python/tuple [1, !!python/tuple [2]]\nb: &id001 {c: d}\ne: *id001\n", PATH)
+    assert found == {"a": [1, [2]], "b": {"c": "d"}, "e": {"c": "d"}}
+    assert found["b"] is not found["e"]
 
 
 def test_what_only_looks_suspicious_is_read():

@@ -11,6 +11,8 @@ from dacapo.config import Config, field, implemented_by
 class StartConfig(Config, kind="starts", builds="start_type"):
     """Begin with the weights of another run: ``StartConfig("other run", "20000")``."""
 
+    default_type = "StartConfig"  # documents of earlier versions hold run and criterion alone
+
     start_type = implemented_by("dacapo.experiments.starts.start:Start")
 
     run: str = field("The run whose weights to begin with.")

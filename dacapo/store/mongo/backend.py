@@ -34,6 +34,7 @@ from .server import Server
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
+    from dacapo.store.legacy.old_data import OldData
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,13 @@ class MongoBackend(StoreBackend):
 
     def prepare(self) -> list[str]:
         return schema.prepare(self._connection)
+
+    def old_data(self, *, weights_only: bool = False) -> OldData | None:
+        # Imported here: it imports the stores.
+        from dacapo.store.legacy.mongo import OldMongo
+
+        old = OldMongo(self._connection)
+        return old if old.are_there() else None
 
     # documents
 

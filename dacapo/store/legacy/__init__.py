@@ -1,0 +1,1 @@
+"""What earlier versions of DaCapo left: read as it is, and rewritten when somebody asks for it."""
