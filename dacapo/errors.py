@@ -17,6 +17,7 @@ DacapoError
 │   ├── NotFound             the store has nothing of that name
 │   ├── DuplicateNameError   that name is taken by something different
 │   ├── StoreUnreachable     the server that keeps it does not answer
+│   ├── NotAllowed           the server does not let this account do that
 │   ├── CorruptData          what was stored fails its checksum
 │   ├── InvalidArchive       a file that was to be imported is not what export writes
 │   └── NewerFormat          written by a DaCapo newer than this one
@@ -132,6 +133,10 @@ class StoreUnreachable(StoreError):
     """The server that keeps things does not answer, or not in time."""
 
     exit_code = 5
+
+
+class NotAllowed(StoreError):
+    """The server does not know this account, or does not let it do what was asked."""
 
 
 class CorruptData(StoreError):

@@ -20,6 +20,7 @@ from dacapo.store.backend import Block
 from dacapo.store.blocks import encode_scores
 from dacapo.store.config_store import CLASSES, ConfigStore
 from dacapo.store.place import Place
+from dacapo.store.remarks import Remarks
 from dacapo.store.run_content import StoredRun
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
@@ -47,6 +48,9 @@ def stats_of(begin: int, end: int, loss: float) -> TrainingStats:
 def fill_run(place: Place, config: RunConfig, seed: float = 0.0) -> None:
     """Keep a run with all there is: what a later epoch cut is there too."""
     ConfigStore(place.documents).store_run_config(config)
+    remarks = Remarks(place.documents)
+    remarks.tag("runs", config.key, ["good"])
+    remarks.note("runs", config.key, "ünusual")
     stats = StatsStore(place.documents)
     trained = stats_of(0, 40, 0.5 + seed)
     stats.store_training_stats(config, trained)
@@ -76,6 +80,7 @@ def fill(place: Place) -> None:
     configs = ConfigStore(place.documents)
     configs.store_task_config(DummyTaskConfig("task", embedding_dims=1, detection_threshold=0.5))
     configs.store_trainer_config(DummyTrainerConfig("trainer"))
+    Remarks(place.documents).note("trainers", "trainer", "slow")
     fill_run(place, run_config())
     fill_run(place, run_config(repetition=1), seed=1.0)
 
@@ -85,7 +90,12 @@ def everything(place: Place) -> dict[str, Any]:
     documents = {
         kind: {key: place.documents.get(kind, key) for key in place.documents.keys(kind)} for kind in CLASSES
     }
-    return {"documents": documents, "runs": {str(key): run_of(place, key) for key in place.runs()}}
+    notes = Remarks(place.documents).notes("trainers", "trainer")
+    return {
+        "documents": documents,
+        "notes": notes,
+        "runs": {str(key): run_of(place, key) for key in place.runs()},
+    }
 
 
 def run_of(place: Place, key: Any) -> dict[str, Any]:
@@ -107,6 +117,8 @@ def run_of(place: Place, key: Any) -> dict[str, Any]:
         "validated": repr(stats.retrieve_validation_scores(key).array.tolist()),
         "checkpoints": checkpoints,
         "best": weights.best(key),
+        "tags": Remarks(place.documents).tags("runs", key),
+        "notes": Remarks(place.documents).notes("runs", key),
     }  # fmt: skip
 
 

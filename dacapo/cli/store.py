@@ -6,6 +6,7 @@ import click
 
 from .commands import Group
 from .moving import copy
+from .store_roles import make_roles, roles
 
 
 @click.group(cls=Group)
@@ -14,7 +15,8 @@ def store() -> None:
 
 
 @store.command()
-def init() -> None:
+@click.option("--roles", "with_roles", is_flag=True, help="Make the roles for people too.")
+def init(with_roles: bool) -> None:
     """Make what the store needs, such as validators and indexes; it may be repeated."""
     # Imported here: the list of commands must not wait for numpy.
     from dacapo.store.create_store import create_config_store
@@ -22,7 +24,10 @@ def init() -> None:
     backend = create_config_store().backend
     for line in backend.prepare():
         click.echo(line)
+    if with_roles:
+        make_roles(backend)
     click.echo(f"ready: {backend.place}", err=True)
 
 
 store.add_command(copy)
+store.add_command(roles)

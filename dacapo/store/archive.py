@@ -4,6 +4,7 @@
     config.json                          the document of the run's config
     epochs.json                          where the stretches of its training begin
     best.json                            which checkpoint is best by what
+    remarks.json                         tags and notes
     stats/<epoch>, scores/<epoch>        appends, each behind its length in 8 bytes
     checkpoints/<iteration>/...          manifest and safetensors, as in the store
 
@@ -35,7 +36,7 @@ from .run_content import Checkpoint, RunContent
 
 FORMAT = 1
 CHOICES = ("all", "best", "latest", "none")
-CONFIG, EPOCHS, BESTS = "config.json", "epochs.json", "best.json"
+TEXTS = CONFIG, EPOCHS, BESTS, REMARKS = "config.json", "epochs.json", "best.json", "remarks.json"
 LENGTH = struct.Struct("<Q")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same run makes the same file
 
@@ -80,6 +81,7 @@ class _Writer:
         self._add(CONFIG, [to_json(config, indent=1).encode()])
         self._add(EPOCHS, [to_json([attrs.asdict(epoch) for epoch in epochs]).encode()])
         self._add(BESTS, [to_json(best, indent=1).encode()])
+        self._add(REMARKS, [to_json(content.remarks(), indent=1).encode()])
         iterations = records = 0
         for epoch in epochs:
             blocks, scores = content.blocks(epoch.number), content.scores(epoch.number)

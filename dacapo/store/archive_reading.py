@@ -23,14 +23,16 @@ from dacapo.errors import CorruptData, DacapoError, InvalidArchive, NewerFormat,
 from dacapo.names import run_key, segment
 
 from . import plain_data
-from .archive import BESTS, CONFIG, EPOCHS, FORMAT, LENGTH
+from .archive import BESTS, CONFIG, EPOCHS, FORMAT, LENGTH, REMARKS, TEXTS
 from .backend import Block, Epoch, ScoresRecord
 from .blocks import decode_block, decode_scores
+from .listing import NOTES
 from .manifest import MANIFEST, unsealed
+from .remarks import TAGS, check_tag
 from .run_content import Checkpoint, RunContent
 
 _MEMBER = re.compile(
-    r"config\.json|epochs\.json|best\.json|(stats|scores)/\d{1,18}"
+    r"(config|epochs|best|remarks)\.json|(stats|scores)/\d{1,18}"
     r"|checkpoints/\d{1,18}/(manifest\.json|[a-z_]{1,40}-[0-9a-f]{1,32}\.safetensors)",
     re.ASCII,
 )
@@ -84,7 +86,7 @@ class ArchivedRun(RunContent):
             self._check_manifest(sizes)
         for name, member in self.members.items():
             self._check_sum(name, member)
-        for look in (self.config, self.epochs, self.best):
+        for look in (self.config, self.epochs, self.best, self.remarks):
             look()
         for epoch in self.epochs():
             self.blocks(epoch.number)
@@ -126,7 +128,7 @@ class ArchivedRun(RunContent):
             )
         self.key = run_key(manifest["run"])
         self.members = manifest["members"]
-        for name in [CONFIG, EPOCHS, BESTS, *self.members]:
+        for name in [*TEXTS, *self.members]:
             if name not in sizes or name not in self.members:
                 self._refuse(f"the member {name!r:.80} is missing")
             if sizes[name] != self.members[name]["size"]:
@@ -243,6 +245,18 @@ class ArchivedRun(RunContent):
                 self._refuse(f"{BESTS}: {name!r:.80} is not what it says, or its checkpoint is not there")
         return found
 
+    def remarks(self) -> dict[str, dict[str, Document]]:
+        found = self._document(REMARKS, self._json(REMARKS))
+        with self._understood(REMARKS):
+            tags, notes = found.get(TAGS, {}), found.get(NOTES, {})
+            right = found.keys() <= {TAGS, NOTES} and all(check_tag(tag) == tag for tag in tags)
+            right = right and all(re.fullmatch("[0-9a-f]{1,40}", number) for number in notes)
+            texts = [document[field] for document in tags.values() for field in ("by", "at")]
+            texts += [document[field] for document in notes.values() for field in ("by", "at", "text")]
+        if not right or not all(isinstance(text, str) for text in texts):
+            self._refuse(f"{REMARKS} should hold tags and notes")
+        return found
+
     def checkpoints(self) -> list[int]:
         found = (re.fullmatch(rf"checkpoints/(\d+)/{re.escape(MANIFEST)}", name) for name in self.members)
         return sorted(int(match[1]) for match in found if match)
@@ -280,5 +294,5 @@ class ArchivedRun(RunContent):
             checkpoint = self.checkpoint(iteration)
             blobs = [part["blob"] for part in checkpoint.parts.values()] if checkpoint else []
             meant |= {f"checkpoints/{iteration}/{name}" for name in (MANIFEST, *blobs)}
-        if strange := self.members.keys() - meant - {CONFIG, EPOCHS, BESTS}:
+        if strange := self.members.keys() - meant - {*TEXTS}:
             self._refuse(f"nothing in it speaks of the member {min(strange)!r:.80}")

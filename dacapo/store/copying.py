@@ -14,9 +14,9 @@ from dacapo.progress import Progress
 
 from .place import Place
 from .run_content import RunContent, StoredRun
-from .transfer import KINDS, Step, step_of_config, steps_of_run
+from .transfer import KINDS, Step, steps_of_config, steps_of_run
 
-COUNTED = ("configs", "iterations", "scores", "checkpoints", "best")
+COUNTED = ("configs", "iterations", "scores", "checkpoints", "best", "remarks")
 TO_COPY, COPIED, THERE = "to be copied", "copied", "already there"
 IN_PART, REFUSED = "copied in part", "refused"
 MEGABYTE = 1e6
@@ -86,8 +86,7 @@ def _copy_configs(kind: str, keys: list[str], source: Place, target: Place, dry_
     refusals: list[StoreError] = []
     for key in keys:
         try:
-            if step := step_of_config(kind, key, source, target):
-                steps.append(step)
+            steps += steps_of_config(kind, key, source, target)
         except (DuplicateNameError, CorruptData) as error:
             refusals.append(error)
     done = _written(kind, steps, dry_run)

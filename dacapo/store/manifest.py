@@ -23,8 +23,8 @@ def checkpoint_path(iteration: int, name: str) -> str:
 
 def seal(content: Document) -> bytes:
     """Return the bytes of a manifest, with its format and its own checksum."""
-    content = {"format": FORMAT, **content}
-    return to_json({"sha256": _checksum(content), "manifest": content}, indent=1).encode()
+    text = to_json({"format": FORMAT, **content}).encode()
+    return b'{"sha256": "%s", "manifest": %s}' % (hashlib.sha256(text).hexdigest().encode(), text)
 
 
 def unseal(data: bytes, what: str) -> Document:
@@ -78,6 +78,7 @@ class Digest:
     """
 
     _AHEAD = 1 << 28  # bytes that may wait for their checksum; chunks from a GPU are copies, and take memory
+    _TOGETHER = 1 << 23  # bytes of chunks whose checksum is taken in one go: each handing over costs time
 
     def __init__(self, chunks: Iterable[Any]) -> None:
         self._chunks = chunks
@@ -87,17 +88,30 @@ class Digest:
 
     def __iter__(self) -> Iterator[Any]:
         beside = ThreadPoolExecutor(1)
-        ahead = 0
+        group: list[Any] = []
+        size = ahead = 0
         try:
             for chunk in self._chunks:
-                count = memoryview(chunk).nbytes
-                self._waiting.append((beside.submit(self._sha256.update, chunk), count))
-                self.size, ahead = self.size + count, ahead + count
+                group.append(chunk)
+                size += memoryview(chunk).nbytes
+                if size >= self._TOGETHER:
+                    self._hand_over(beside, group, size)
+                    ahead += size
+                    group, size = [], 0
                 while ahead > self._AHEAD:
                     ahead -= self._wait()
                 yield chunk
+            self._hand_over(beside, group, size)
         finally:
             beside.shutdown(wait=False)
+
+    def _hand_over(self, beside: ThreadPoolExecutor, group: list[Any], size: int) -> None:
+        self._waiting.append((beside.submit(self._update, group), size))
+        self.size += size
+
+    def _update(self, group: list[Any]) -> None:
+        for chunk in group:
+            self._sha256.update(chunk)
 
     def _wait(self) -> int:
         """Wait for the checksum of the oldest chunk, and return how many bytes that was."""

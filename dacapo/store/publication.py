@@ -17,6 +17,7 @@ from typing import Any
 from dacapo.errors import StoreError
 
 HIDDEN = "."
+_EARLY = 1 << 22
 _lasting: set[Path] = set()  # folders that this process knows to survive a crash
 
 
@@ -142,14 +143,26 @@ def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
-                for chunk in chunks:
-                    write_all(descriptor, chunk)
+                _write_early(descriptor, chunks)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _write_early(descriptor: int, chunks: Iterable[Any]) -> None:
+    """Write chunks, and let the disk begin with the first while the others still come."""
+    size = begun = 0
+    for chunk in chunks:
+        write_all(descriptor, chunk)
+        size += memoryview(chunk).nbytes
+        if size - begun >= _EARLY and hasattr(os, "posix_fadvise"):
+            # That these bytes are not needed soon makes the system write them out, without waiting for it.
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, begun, size - begun, os.POSIX_FADV_DONTNEED)
+            begun = size
 
 
 def write_all(descriptor: int, chunk: Any) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from dacapo.documents import Document
 from dacapo.errors import InvalidName, InvalidRequest
 from dacapo.provenance import user
 
@@ -102,6 +103,21 @@ class Remarks:
                 if document := self.backend.get(collection, one):
                     self.backend.put(collection, f"{new}{_MARK}{one.rpartition(_MARK)[2]}", document)
                 self.backend.remove(collection, one)
+
+    def documents(self, kind: str, key: str) -> dict[str, dict[str, Document]]:
+        """Return the tags and notes of a config as they are kept, to be given to one elsewhere."""
+        found: dict[str, dict[str, Document]] = {}
+        for sort in (TAGS, NOTES):
+            for one in self._keys(f"{kind}{sort}", key):
+                if document := self.backend.get(f"{kind}{sort}", one):
+                    found.setdefault(sort, {})[one.rpartition(_MARK)[2]] = document
+        return found
+
+    def give(self, kind: str, key: str, documents: dict[str, dict[str, Document]]) -> None:
+        """Keep tags and notes of elsewhere; what is there already stays as it is."""
+        for sort, remarks in documents.items():
+            for name, document in remarks.items():
+                self.backend.put(f"{kind}{sort}", f"{key}{_MARK}{name}", document)
 
     def delete(self, kind: str, key: str) -> bool:
         """Remove all tags and notes of a key; return False if there were none."""

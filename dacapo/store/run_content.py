@@ -17,6 +17,7 @@ from .backend import Block, Epoch, ScoresRecord
 from .config_store import RUNS
 from .manifest import CHECKPOINTS, MANIFEST, checkpoint_path, unseal
 from .place import Place
+from .remarks import Remarks
 
 BEST = "best"
 
@@ -50,6 +51,10 @@ class RunContent(ABC):
     @abstractmethod
     def best(self) -> dict[str, Document]:
         """Return what is recorded as best, by the last part of its key."""
+
+    @abstractmethod
+    def remarks(self) -> dict[str, dict[str, Document]]:
+        """Return tags and notes, as ``Remarks.documents`` does."""
 
     @abstractmethod
     def checkpoints(self) -> list[int]:
@@ -150,6 +155,9 @@ class StoredRun(RunContent):
         found = {key.removeprefix(prefix): self.at.weights.get(BEST, key)
                  for key in self.at.weights.keys(BEST, prefix)}  # fmt: skip
         return {name: document for name, document in found.items() if document is not None}
+
+    def remarks(self) -> dict[str, dict[str, Document]]:
+        return Remarks(self.at.documents).documents(RUNS, self.key)
 
     def checkpoints(self) -> list[int]:
         paths = (path.split("/") for path in self.at.weights.blobs(self.key, f"{CHECKPOINTS}/"))

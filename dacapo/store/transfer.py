@@ -25,6 +25,7 @@ from .config_store import CLASSES, RUNS
 from .differences import differences
 from .manifest import MANIFEST, Digest, checkpoint_path, seal
 from .place import Place
+from .remarks import Remarks
 from .run_content import BEST, Checkpoint, RunContent, StoredRun
 
 SHOWN = 5
@@ -49,15 +50,16 @@ def steps_of_run(content: RunContent, place: Place, key: RunKey) -> list[Step]:
     return _Comparison(content, place, key).steps()
 
 
-def step_of_config(kind: str, key: str, source: Place, place: Place) -> Step | None:
-    """Return how to copy a config of a kind (``tasks``, ``arrays``, ...); None if it is there already."""
+def steps_of_config(kind: str, key: str, source: Place, place: Place) -> list[Step]:
+    """Return what is missing of a config of a kind (``tasks``, ``arrays``, ...) with its tags and notes."""
     given, there = source.documents.get(kind, key), place.documents.get(kind, key)
     if given is None:
-        return None
+        return []
+    remarks = _remarks(place, kind, key, Remarks(source.documents).documents(kind, key))
     if there is None:
-        return Step("configs", 1, 0, partial(_put, place, kind, key, given))
+        return [*remarks, Step("configs", 1, 0, partial(_put, place, kind, key, given))]
     _refuse(f"{kind.removesuffix('s')} {key}", str(place), differences(there, given))
-    return None
+    return remarks
 
 
 KINDS = tuple(kind for kind in CLASSES if kind != RUNS)
@@ -75,7 +77,8 @@ class _Comparison:
         best = self.content.best()
         logs = self._logs()
         checkpoints = [step for one in self.content.checkpoints() for step in self._checkpoint(one)]
-        return [*logs, *checkpoints, *self._best(best), *self._config()]
+        remarks = _remarks(self.place, RUNS, self.key, self.content.remarks())
+        return [*logs, *checkpoints, *self._best(best), *remarks, *self._config()]
 
     def _refuse(self, found: Iterator[str]) -> None:
         _refuse(f"run {self.key}", str(self.place), found)
@@ -211,6 +214,18 @@ class _Comparison:
         except CorruptData:
             return False
         return True
+
+
+def _remarks(place: Place, kind: str, key: str, given: dict[str, dict[str, Document]]) -> list[Step]:
+    """Return the tags and notes that are missing; those of the target stay beside them."""
+    remarks = Remarks(place.documents)
+    there = remarks.documents(kind, key)
+    missing = {
+        sort: {name: document for name, document in found.items() if name not in there.get(sort, {})}
+        for sort, found in given.items()
+    }
+    count = sum(map(len, missing.values()))
+    return [Step("remarks", count, 0, partial(remarks.give, kind, key, missing))] if count else []
 
 
 def _raise(error: CorruptData) -> None:

@@ -29,7 +29,7 @@ def test_copy_says_what_it_did(dacapo, runs: Place, tmp_path: Path):
     called = dacapo("store", "copy", tmp_path / "runs", tmp_path / "there")
     assert called.exit_code == 0
     assert called.stdout.splitlines()[0].split() == [
-        "what", "state", "configs", "iterations", "scores", "checkpoints", "best", "MB",
+        "what", "state", "configs", "iterations", "scores", "checkpoints", "best", "remarks", "MB",
     ]  # fmt: skip
     assert "run first:1: copied" in called.stderr.splitlines()
     assert (

@@ -459,6 +459,10 @@ HUGE = head_of(columns=[], count=10**15, consecutive=True, first=0)
         (in_json("best.json", lambda d: {"../evil": next(iter(d.values()))}), "best.json: '../evil' is not"),
         (in_json("best.json", lambda d: {k: v | {"iteration": 30} for k, v in d.items()}), "its checkpoint"),
         (in_json("best.json", lambda d: dict.fromkeys(d, 3)), "best.json is not what it should be"),
+        (in_json("remarks.json", lambda d: d | {"x": {}}), "remarks.json should hold tags and notes"),
+        (in_json("remarks.json", lambda d: d | {".tags": {"good": 3}}), "remarks.json is not what it"),
+        (in_json("remarks.json", lambda d: d | {".tags": {"../x": {"by": "", "at": ""}}}), "InvalidName"),
+        (in_json("remarks.json", lambda d: d | {".notes": {"../x": {}}}), "remarks.json"),
         (in_checkpoint(lambda m: m.update(iteration=30)), "checkpoint 20 says that it is another one"),
         (in_checkpoint(lambda m: m["parts"]["model"].update(blob="x")), "is not what it"),
         (in_checkpoint(lambda m: m["parts"]["model"].update(sha256="0")), "names a part that is"),
@@ -476,7 +480,7 @@ def test_a_checkpoint_that_leads_elsewhere_is_refused(exported: Path, tmp_path: 
     refuse(packed(tmp_path / "evil.zip", members), CorruptData, "its manifest was not written by DaCapo")
 
 
-FILES = ("config.json", "epochs.json", "best.json")
+FILES = ("config.json", "epochs.json", "best.json", "remarks.json")
 
 
 @pytest.mark.parametrize(

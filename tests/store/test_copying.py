@@ -24,6 +24,7 @@ from dacapo.store.files import FileBackend
 from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
 from dacapo.store.place import Place, open_place
+from dacapo.store.remarks import Remarks
 from dacapo.store.run_content import StoredRun
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
@@ -79,6 +80,7 @@ def test_all_of_it_arrives_wherever_it_goes(make, source: str, target: str):
         "scores": 4,
         "checkpoints": 2,
         "best": 2,
+        "remarks": 2,
     }
     assert everything(there) == everything(here)
     assert set(copied(here, there).values()) == {THERE}
@@ -110,6 +112,17 @@ def test_how_stats_are_cut_into_blocks_does_not_count(make):
     assert (row.counts["iterations"], row.state) == (1, COPIED)
     assert [block.iterations.tolist() for block in there.documents.blocks("run", 0)][-1] == [9]
     assert copied(there, here) == {"run run": THERE}
+
+
+def test_tags_and_notes_of_both_places_stay(make):
+    here, there = make("memory"), make("files")
+    fill(here)
+    list(copy(here, there))
+    Remarks(there.documents).tag("runs", "first", ["theirs"])
+    Remarks(here.documents).tag("runs", "first", ["mine"])
+    row = next(row for row in copy(here, there) if row.what == "run first")
+    assert row.counts == {"remarks": 1}
+    assert [tag.text for tag in Remarks(there.documents).tags("runs", "first")] == ["good", "mine", "theirs"]
 
 
 class Interrupted(Exception):

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pymongo
 import pytest
 
-from dacapo.errors import StoreError, StoreUnreachable
+from dacapo.errors import StoreUnreachable
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.mongo import MongoBackend, connection
@@ -131,66 +130,6 @@ def dacapo_command() -> Any:
     from dacapo.cli import cli
 
     return lambda *arguments, env: CliRunner().invoke(cli, arguments, env=env)
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """Start a server that asks who you are, with an administrator ``root``."""
-    server = Mongod(tmp_path_factory.mktemp("guarded"), None, "--auth").start()
-    with pymongo.MongoClient(server.uri) as client:
-        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
-    with pymongo.MongoClient(uri_of(server, "root")) as client:
-        client.lab.command("createUser", "viewer", pwd=PASSWORD, roles=["read"])
-        client.lab.command("createUser", "stranger", pwd=PASSWORD, roles=[])
-        privilege = {
-            "resource": {"db": "lab", "collection": ""},
-            "actions": ["find", "insert", "update", "remove", "listIndexes", "listCollections"],
-        }
-        client.lab.command("createRole", "trainer", privileges=[privilege], roles=[])
-        client.lab.command("createUser", "trainer", pwd=PASSWORD, roles=["trainer"])
-    yield server
-    connection.close_all()
-    server.stop()
-
-
-def uri_of(server: Mongod, user: str, password: str = PASSWORD) -> str:
-    return (
-        server.uri.replace("//", f"//{user}:{password}@")
-        + f"?authSource={'admin' if user == 'root' else 'lab'}"
-    )
-
-
-def test_accounts_do_what_they_may(guarded: Mongod, caplog: pytest.LogCaptureFixture, dacapo_command: Any):
-    """Before the database is prepared and after, reading, writing and preparing."""
-    caplog.set_level("INFO", "dacapo")
-    assert MongoBackend(uri_of(guarded, "viewer"), "lab").keys("tasks") == []
-    assert "let somebody who may run  dacapo store init" in caplog.text
-    trainer = MongoBackend(uri_of(guarded, "trainer"), "lab")
-    assert trainer.put("tasks", "a", {"x": 1})
-    with pytest.raises(StoreError, match="let somebody who may run  dacapo store init"):
-        trainer.put_blob("run", "a", [b"x"])
-    with pytest.raises(StoreError, match="preparing dacapo.epochs .* this account may not do that"):
-        trainer.prepare()
-    env = {"DACAPO_TYPE": "mongo", "DACAPO_MONGO_DB_NAME": "lab"}
-    env["DACAPO_MONGO_DB_HOST"] = uri_of(guarded, "root")
-    called = dacapo_command("store", "init", env=env)
-    assert called.exit_code == 0, called.output
-    assert "dacapo.stats, validated" in called.stdout
-    trainer.put_blob("run", "a", [b"x"])
-    viewer = MongoBackend(uri_of(guarded, "viewer"), "lab")
-    assert (viewer.get("tasks", "a"), viewer.get_blob("run", "a")) == ({"x": 1}, b"x")
-    with pytest.raises(StoreError, match="storing b .* this account may not do that"):
-        viewer.put("tasks", "b", {})
-    assert PASSWORD not in caplog.text + called.output + repr(viewer)
-
-
-def test_a_wrong_password_and_no_rights_are_told_apart(guarded: Mongod):
-    with pytest.raises(StoreError, match="does not accept the user or password") as caught:
-        MongoBackend(uri_of(guarded, "viewer", "wrong-one"), "lab")
-    assert "wrong-one" not in str(caught.value)
-    for uri in (guarded.uri, uri_of(guarded, "stranger")):
-        with pytest.raises(StoreError, match="opening the store .* this account may not do that"):
-            MongoBackend(uri, "lab")
 
 
 @pytest.mark.parametrize("replica_set", ["rs0", None])

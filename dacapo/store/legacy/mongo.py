@@ -17,12 +17,12 @@ import numpy as np
 from pymongo import ASCENDING, DESCENDING
 
 from dacapo.documents import Document
-from dacapo.errors import StoreError
+from dacapo.errors import NotAllowed
 
 from ..backend import Block
 from ..config_store import CLASSES
 from ..listing import fields_of
-from ..mongo.connection import UNAUTHORIZED, Connection
+from ..mongo.connection import Connection
 from ..mongo.server import Server
 from .names import beginning
 from .old_data import OldData, Scores
@@ -51,10 +51,8 @@ class OldMongo(OldData):
                 names = self.connection.database.list_collection_names(filter=wanted)
                 found = (self.connection.collection(name).find_one({}, {"_id": 1}) for name in names)
                 return any(entry is not None for entry in found)
-        except StoreError as error:
-            if getattr(error.__cause__, "code", None) == UNAUTHORIZED:
-                return False  # what an account may not see is not there for it
-            raise
+        except NotAllowed:
+            return False  # what an account may not see is not there for it
 
     # configs
 

@@ -26,7 +26,7 @@ from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 
-from . import finding, merging, records, schema
+from . import finding, merging, records, roles, schema
 from .blobs import Blobs
 from .connection import Connection
 from .records import Entry, beginning
@@ -80,6 +80,10 @@ class MongoBackend(StoreBackend):
 
     def prepare(self) -> list[str]:
         return schema.prepare(self._connection)
+
+    def make_roles(self) -> list[str]:
+        """Make the roles for people, or bring them up to date; return what each is for."""
+        return roles.create(self._connection)
 
     def old_data(self, *, weights_only: bool = False) -> OldData | None:
         # Imported here: it imports the stores.

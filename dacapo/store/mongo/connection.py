@@ -26,15 +26,14 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from dacapo.errors import DacapoError, InvalidDocument, InvalidOptions, StoreError, StoreUnreachable
-from dacapo.redaction import redacted
+from dacapo.errors import InvalidOptions
 
+from .refusals import translated
 from .server import Client, Server
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-UNAUTHORIZED, WRONG_LOGIN, EXISTS, INVALID, TOO_LARGE = 13, 18, 48, 121, 10334
 Answer = TypeVar("Answer")
 
 _clients: dict[Server, Client] = {}
@@ -91,7 +90,7 @@ class Connection:
         try:
             yield
         except (errors.PyMongoError, BSONError, OverflowError) as error:
-            raise self._translated(error, f"{doing} in {self.place} failed") from error
+            raise translated(error, f"{doing} in {self.place} failed") from error
 
     def write(self, doing: str, action: Callable[[], Answer]) -> Answer:
         """Do something that may be done again: an unknown outcome is resolved by doing so.
@@ -125,43 +124,6 @@ class Connection:
             return True
 
         return self.write(f"storing {entry['_id']}", insert)
-
-    def _translated(self, error: Exception, what: str) -> DacapoError:
-        """Return what happened in our words: what, where, and what to do about it."""
-        code = getattr(error, "code", None)
-        timed_out = getattr(error, "timeout", False)
-        reason = redacted(str(error).split(", Timeout:")[0].split(", full error:")[0])
-        if code == UNAUTHORIZED:
-            return StoreError(
-                f"{what}: this account may not do that ({reason}); ask for a role that may, "
-                "and if the database is new let somebody who may run  dacapo store init"
-            )
-        if code == WRONG_LOGIN:
-            return StoreError(
-                f"{what}: the server does not accept the user or password in mongo_db_host; check both, "
-                "and that authSource names the database the user belongs to"
-            )
-        if isinstance(error, errors.DocumentTooLarge) or code == TOO_LARGE or "too large" in reason:
-            return StoreError(
-                f"{what}: MongoDB keeps at most 16 MB in one document, and this one is larger; "
-                "keep large data in files and name them in the config"
-            )
-        if "certificate verify failed" in reason:
-            return StoreUnreachable(
-                f"{what}: the server does not prove who it is ({reason}). Check the name of the host, and "
-                "that mongo_db_tls_ca_file names the authority that signed the server's certificate"
-            )
-        if isinstance(error, errors.ConnectionFailure) or timed_out:
-            return StoreUnreachable(
-                f"{what}: no answer ({reason}). Check that the server runs, that mongo_db_host and its port "
-                "are right, that this machine may reach it, and that both talk TLS or neither does; how long "
-                "to wait is said by  dacapo --timeout  and the option mongo_db_timeout"
-            )
-        if code == INVALID:
-            return StoreError(f"{what}: the database refuses it as malformed ({reason})")
-        if not isinstance(error, errors.PyMongoError):
-            return InvalidDocument(f"{what}: it cannot be written as BSON ({reason})")
-        return StoreError(f"{what}: {reason}")
 
 
 def close_all() -> None:

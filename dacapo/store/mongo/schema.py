@@ -13,14 +13,15 @@ from typing import Any
 import pymongo
 from pymongo import ASCENDING, errors
 
-from dacapo.errors import NewerFormat, StoreError
+from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
 
 from . import finding
-from .connection import EXISTS, UNAUTHORIZED, Connection
+from .connection import Connection
 
 logger = logging.getLogger(__name__)
 
+EXISTS = 48
 FORMAT = 1
 # With names of their own, DaCapo's collections can lie beside those of earlier versions.
 META, EPOCHS, STATS, SCORES = "dacapo.meta", "dacapo.epochs", "dacapo.stats", "dacapo.scores"
@@ -98,9 +99,7 @@ def prepare_if_allowed(connection: Connection) -> None:
         return
     try:
         prepare(connection)
-    except StoreError as error:
-        if getattr(error.__cause__, "code", None) != UNAUTHORIZED:
-            raise
+    except NotAllowed:
         logger.info(
             "%s is not prepared, and this account may not do it; let somebody who may run  dacapo store init",
             connection.place,
