@@ -17,6 +17,10 @@ DacapoError
 │   ├── NotFound             the store has nothing of that name
 │   ├── DuplicateNameError   that name is taken by something different
 │   ├── StoreUnreachable     the server that keeps it does not answer
+│   ├── LeaseHeld            somebody else is training, validating or deleting the run
+│   │   └── LeaseLost        somebody else took the run while this process had it
+
+
 │   ├── NotAllowed           the server does not let this account do that
 │   ├── CorruptData          what was stored fails its checksum
 │   ├── InvalidArchive       a file that was to be imported is not what export writes
@@ -133,6 +137,16 @@ class StoreUnreachable(StoreError):
     """The server that keeps things does not answer, or not in time."""
 
     exit_code = 5
+
+
+class LeaseHeld(StoreError):
+    """Somebody else has the run: it is being trained, validated or deleted."""
+
+    exit_code = 6
+
+
+class LeaseLost(LeaseHeld):
+    """Somebody else took the run from this process, which had given no sign of life for too long."""
 
 
 class NotAllowed(StoreError):

@@ -54,6 +54,9 @@ class DaCapoConfig:
         "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
         factory=lambda: {"type": "LocalTorch", "config": {}},
     )
+    lease_seconds: float = field(
+        "After how many seconds without a sign of life others may take a run.", default=60.0
+    )
     mongo_db_host: str | None = field("The URI of the MongoDB server.", default=None)
     mongo_db_name: str | None = field("The database on that server.", default=None)
     mongo_db_user: str | None = field("Who logs in there, if the URI does not say.", default=None)
@@ -192,6 +195,10 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         raise InvalidOptions(f"{key} = {_shown(key, value)!r} (from {origin}): {error}") from error
     if isinstance(value, Path):
         return value.expanduser()
+    if key == "lease_seconds" and not 0 < value < 1e6:
+        raise InvalidOptions(
+            f"lease_seconds = {value} (from {origin}): should be a number of seconds above 0"
+        )
     if key == "compute_context":
         _check_compute_context(value, origin)
         return {"config": {}, **value}

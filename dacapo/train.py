@@ -16,11 +16,13 @@ from .store.create_store import (
     create_config_store,
     create_stats_store,
     create_weights_store,
+    take_lease,
 )
-from .validate import validate_run
+from .validate import record_best, validate_run
 
 if TYPE_CHECKING:
     from .experiments.run import Run
+    from .store.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def train_run(
     validate: bool | None = None,
     save_snapshots: bool = True,
     device: str | None = None,
+    lease: Lease | None = None,
 ) -> None:
     """Train a run up to its number of iterations, going on from its newest checkpoint.
 
@@ -59,6 +62,9 @@ def train_run(
 
     While the store cannot be reached training goes on, and delivers later.  If it still cannot an hour
     after the end, ``StoreUnreachable`` says where everything waits for the next ``train``.
+
+    The run is trained under a ``lease``, taken here unless it is given: ``LeaseHeld`` says who else
+    has the run, ``LeaseLost`` that somebody took it because this process gave no sign of life.
     """
     run.ready("train")
     do_validate = (do_validate if validate is None else validate) and bool(run.datasplit.validate)
@@ -67,18 +73,20 @@ def train_run(
             f"run {run.key}: {type(run.trainer).__name__} {run.config.trainer_config.name!r} cannot train "
             f"on datasplit {run.config.datasplit_config.name!r}: it needs training datasets with ground truth"
         )
-    session = _Session(run, do_validate, device or str(create_compute_context().device))
-    with stop_requests() as stop:
-        session.go(stop, save_snapshots)
+    device = device or str(create_compute_context().device)
+    with lease or take_lease(run, "train") as held, stop_requests() as stop:
+        _Session(run, do_validate, device, held).go(stop, save_snapshots)
 
 
 class _Session:
     """One process training one run: what it stores, when, and where it is."""
 
-    def __init__(self, run: Run, do_validate: bool, device: str) -> None:
-        self.run, self.do_validate, self.device = run, do_validate, device
+    def __init__(self, run: Run, do_validate: bool, device: str, lease: Lease) -> None:
+        self.run, self.do_validate, self.device, self.lease = run, do_validate, device, lease
         self.stats_store = create_stats_store()
         self.weights_store = create_weights_store()
+        self.stats_store.write_under(lease)
+        self.weights_store.write_under(lease)
         self.delivery = Delivery(run, self.stats_store, self.weights_store)
         self.stored_at = time.monotonic()
 
@@ -89,6 +97,8 @@ class _Session:
         iteration = run.resume(self.stats_store, self.weights_store)
         self.delivery.begin()
         run.move_optimizer(self.device)
+        # What earlier epochs recorded beyond where this one begins does not count any more.
+        record_best(run, run.validation_scores, self.weights_store)
         self._catch_up(iteration)
         self._train(iteration, stop, save_snapshots)
         self.delivery.finish(stop)
@@ -116,6 +126,7 @@ class _Session:
 
     def _after(self, reached: int, stop: StopRequest) -> None:
         """Store what is due once ``reached`` iterations are done."""
+        self.lease.raise_if_lost()
         run, config = self.run, self.run.config
         last = reached == run.train_until
         # Read once: a request that comes while something is stored waits for the next iteration.
@@ -150,7 +161,7 @@ class _Session:
 
     def _validate(self, iteration: int) -> None:
         try:
-            validate_run(self.run, iteration, device=self.device)
+            validate_run(self.run, iteration, device=self.device, lease=self.lease)
         except StoreUnreachable as error:
             self.delivery.validated(error)
         self.run.model.train()

@@ -15,6 +15,7 @@ from .store.create_store import (
     create_config_store,
     create_stats_store,
     create_weights_store,
+    take_lease,
 )
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .experiments.datasplits.datasets.arrays.array import Array
     from .experiments.run import Run
     from .experiments.validation_scores import ValidationIterationScores, ValidationScores
+    from .store.lease import Lease
+    from .store.stats_store import StatsStore
     from .store.weights_store import WeightsStore
 
 logger = logging.getLogger(__name__)
@@ -39,13 +42,14 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
 
     run = Run(create_config_store().retrieve_run_config(run_name))
     run.ready("validate")
-    weights_store = create_weights_store()
-    if iteration != 0 or weights_store.latest_iteration(run) is not None:
-        run.load_weights(weights_store.retrieve_weights(run, iteration))
-    stats_store = create_stats_store()
-    run.training_stats = stats_store.retrieve_training_stats(run)
-    run.validation_scores.scores = list(stats_store.retrieve_validation_iteration_scores(run))
-    return validate_run(run, iteration, datasets_config, **options)
+    with take_lease(run, "validate") as lease:
+        weights_store = create_weights_store()
+        if iteration != 0 or weights_store.latest_iteration(run) is not None:
+            run.load_weights(weights_store.retrieve_weights(run, iteration))
+        stats_store = create_stats_store()
+        run.training_stats = stats_store.retrieve_training_stats(run)
+        run.validation_scores.scores = list(stats_store.retrieve_validation_iteration_scores(run))
+        return validate_run(run, iteration, datasets_config, lease=lease, **options)
 
 
 def validate_run(
@@ -55,13 +59,14 @@ def validate_run(
     *,
     device: str | None = None,
     keep_all: bool = False,
+    lease: Lease | None = None,
 ) -> ValidationIterationScores:
     """Validate the weights that the run holds now as those of ``iteration``, and store the scores.
 
     Every parameter set of the task is tried on one and the same prediction.  Predictions and
     segmentations go to the run's validation container; those of earlier iterations that are the
     best of nothing are removed unless ``keep_all`` is given.  Raises ``InvalidRequest`` if there
-    is nothing to validate on.
+    is nothing to validate on, and without a ``lease`` ``LeaseHeld`` if somebody else has the run.
     """
     from .experiments.validation_scores import ValidationIterationScores  # see validate
 
@@ -71,19 +76,35 @@ def validate_run(
             f"run {run.key}: datasplit {run.config.datasplit_config.name!r} has no validation datasets; "
             "add some"
         )
+    if lease is None:
+        with take_lease(run, "validate") as lease:
+            return validate_run(
+                run, iteration, datasets_config, device=device, keep_all=keep_all, lease=lease
+            )
     device = device or str(create_compute_context().device)
     run.model.to(device)
+    lease.check()
     rows = [_validate_dataset(run, iteration, dataset, device) for dataset in datasets]
     scores = ValidationIterationScores(iteration, rows)
     if datasets_config is not None:
         return scores  # other datasets than the run's own: their scores would mix up its labels
     run.validation_scores.add_iteration_scores(scores)
-    create_stats_store().store_validation_iteration_scores(run, run.validation_scores)
-    weights_store = create_weights_store()
+    stats_store, weights_store = _stores_under(lease)
+    stats_store.store_validation_iteration_scores(run, run.validation_scores)
     record_best(run, run.validation_scores, weights_store)
     if not keep_all:
         _forget_arrays(run, iteration, weights_store)
     return scores
+
+
+def _stores_under(lease: Lease) -> tuple[StatsStore, WeightsStore]:
+    """Open the stores to write to under a lease; one that has not begun cuts nothing."""
+    stats_store, weights_store = create_stats_store(), create_weights_store()
+    if lease.begun is None:
+        weights_store.begin_at_the_end(lease)
+    stats_store.write_under(lease)
+    weights_store.write_under(lease)
+    return stats_store, weights_store
 
 
 def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore) -> None:

@@ -13,11 +13,13 @@ class Proxy:
     """Passes on what is sent to it.
 
     ``cut_after`` is bytes that, once seen in a request, let it reach the server and lose the
-    reply, as often as ``cuts`` says; ``black_hole`` takes everything and answers nothing.
+    reply, as often as ``cuts`` says; ``black_hole`` takes everything and answers nothing, and so it
+    is after ``silent_after`` requests.
     """
 
     def __init__(self, port: int) -> None:
         self.target, self.cut_after, self.cuts, self.black_hole = port, b"", 0, False
+        self.silent_after: float = float("inf")
         self._doomed: set[int] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -51,6 +53,9 @@ class Proxy:
                     self._doomed.add(pair)
                 elif not asks and pair in self._doomed:
                     break
+                if asks and b"hello" not in data and b"isMaster" not in data:
+                    self.silent_after -= 1
+                    self.black_hole |= self.silent_after < 0
                 if not self.black_hole:
                     sink.sendall(data)
         for end in (source, sink):

@@ -255,11 +255,13 @@ class Run:
         self._recall_scores(stats_store)
         recorded = self.training_stats.trained_until()
         iteration = weights_store.latest_iteration(self)
+        checkpoint = ""
         if iteration is None:
             self._refuse_lost_weights(recorded, weights_store)
             iteration = 0
             self._start_generators()
         else:
+            checkpoint = weights_store.manifest(self, iteration)
             self.load_weights(weights_store.retrieve_weights(self, iteration), training=True)
         if iteration != recorded:
             logger.warning(
@@ -270,7 +272,7 @@ class Run:
         self.validation_scores.delete_after(iteration + 1)
         self.trainer.iteration = iteration
         # From here on this is the writer: what another process still appends is no longer read.
-        stats_store.begin_epoch(self, iteration)
+        stats_store.begin_epoch(self, iteration, checkpoint)
         return iteration
 
     def persist(self, stats_store: StatsStore) -> None:

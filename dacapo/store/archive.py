@@ -23,13 +23,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import attrs
-
 from dacapo.documents import to_json
 from dacapo.errors import DuplicateNameError, InvalidRequest, NotFound
 from dacapo.provenance import version
 
 from .blocks import encode_block, encode_scores
+from .history import write_epoch
 from .manifest import MANIFEST, Digest, seal
 from .publication import HIDDEN, explained, sync_folder
 from .run_content import Checkpoint, RunContent
@@ -79,7 +78,7 @@ class _Writer:
         best = {name: document for name, document in best.items() if document["iteration"] in kept}
         epochs = content.epochs()
         self._add(CONFIG, [to_json(config, indent=1).encode()])
-        self._add(EPOCHS, [to_json([attrs.asdict(epoch) for epoch in epochs]).encode()])
+        self._add(EPOCHS, [to_json([write_epoch(epoch) for epoch in epochs]).encode()])
         self._add(BESTS, [to_json(best, indent=1).encode()])
         self._add(REMARKS, [to_json(content.remarks(), indent=1).encode()])
         iterations = records = 0

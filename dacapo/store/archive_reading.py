@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import attrs
 import numpy as np
 
 from dacapo.documents import Document, from_json
@@ -26,6 +25,7 @@ from . import plain_data
 from .archive import BESTS, CONFIG, EPOCHS, FORMAT, LENGTH, REMARKS, TEXTS
 from .backend import Block, Epoch, ScoresRecord
 from .blocks import decode_block, decode_scores
+from .history import is_plain, read_epoch
 from .listing import NOTES
 from .manifest import MANIFEST, unsealed
 from .remarks import TAGS, check_tag
@@ -195,10 +195,9 @@ class ArchivedRun(RunContent):
 
     def epochs(self) -> list[Epoch]:
         with self._understood(EPOCHS):
-            epochs = [Epoch(**entry) for entry in self._json(EPOCHS)]
+            epochs = [read_epoch(entry) for entry in self._json(EPOCHS)]
         numbers = [epoch.number for epoch in epochs]
-        plain = all(type(one) is int and 0 <= one < 2**62 for epoch in epochs for one in attrs.astuple(epoch))
-        if not plain or numbers != sorted({*numbers}):
+        if not all(map(is_plain, epochs)) or numbers != sorted({*numbers}):
             self._refuse(f"{EPOCHS} should list epochs by increasing numbers")
         return epochs
 

@@ -100,6 +100,11 @@ class ArrayStore(ABC):
         arrays = self.validation_container(run).array_identifier(_number(iteration))
         return self.exists(arrays) and self.remove(arrays)
 
+    def keeps(self, run: str | Repeated) -> bool:
+        """Say whether there is any array of a run."""
+        containers = self.snapshot_container(run), self.validation_container(run)
+        return any(self.exists(one) for one in containers)
+
     def delete(self, run: str | Repeated) -> bool:
         """Delete all arrays of a run; return False if there were none."""
         return bool([one for one in self.containers(run) if self.remove(one)])

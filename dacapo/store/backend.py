@@ -27,15 +27,47 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
+class Claim:
+    """That somebody took a run; the number, given once, tells who did so last.
+
+    ``holder`` says in plain data who it is.  ``beat`` counts the signs of life.  ``idle`` is how
+    many seconds ago the last one was, by the clock of the store, or None if it has none.
+    """
+
+    number: int
+    holder: Document
+    beat: int = 0
+    released: bool = False
+    idle: float | None = attrs.field(default=None, eq=False)
+
+
+@attrs.frozen
+class Past:
+    """What a later epoch leaves of an earlier one; None leaves all.
+
+    Stats of iterations before ``stats``; of the first ``scores`` records those of iterations up to
+    ``cut``; checkpoints of iterations before ``cut``, and at ``cut`` the one called ``checkpoint``.
+    """
+
+    number: int
+    stats: int | None = None
+    cut: int | None = None
+    scores: int | None = None
+    checkpoint: str | None = None
+
+
+@attrs.frozen
 class Epoch:
     """One stretch of a run's training by one writer, and the iteration it began at.
 
     Each epoch cuts what earlier ones wrote from its start on, so that whoever is late
-    cannot be seen.
+    cannot be seen.  ``past`` is what it found and left of them; without it, as earlier versions
+    began epochs, only the starts cut.
     """
 
     number: int
     start: int
+    past: tuple[Past, ...] | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(eq=False)
@@ -87,6 +119,8 @@ class StoreBackend(ABC):
 
     # The type of store that checkpoints go to unless the option ``weights`` says otherwise; None: this one.
     usual_weights: ClassVar[str | None] = None
+    # Whether ``Claim.idle`` comes from one clock for all, so that it may decide whether a holder is dead.
+    keeps_time: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -130,6 +164,13 @@ class StoreBackend(ABC):
     def remove(self, collection: str, key: str) -> bool:
         """Remove a document; return False if there was none."""
 
+    @abstractmethod
+    def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
+        """Keep a document in place of one of this or an earlier epoch, or of none.
+
+        Return False, and change nothing that is read, if there is one of a later epoch.
+        """
+
     def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
         """Return the documents that are asked for, by key, each with those of its fields; worth an index.
 
@@ -138,6 +179,32 @@ class StoreBackend(ABC):
         query.check(collection, fields)
         found = ((key, self.get(collection, key)) for key in self.keys(collection, query.prefix))
         return chosen([(key, row_of(collection, one)) for key, one in found if one], query, fields)
+
+    # claims: who may write to a run
+
+    @abstractmethod
+    def claim(self, run: str, claim: Claim, over: Claim | None = None) -> bool:
+        """Take a run under a new number; return False if it or a later one is taken.
+
+        ``over`` is the claim that this one ends, as it was read: if it has given a sign of life
+        since, the answer is False too, as far as the place can tell.
+        """
+
+    @abstractmethod
+    def newest_claim(self, run: str) -> Claim | None:
+        """Return the newest claim of a run, released or not."""
+
+    @abstractmethod
+    def renew_claim(self, run: str, number: int) -> bool:
+        """Give a sign of life; return False if the claim is not the newest any more, or was released."""
+
+    @abstractmethod
+    def release_claim(self, run: str, number: int) -> None:
+        """End a claim: its run may be taken at once.  Nothing happens to a claim that has ended."""
+
+    @abstractmethod
+    def open_claims(self, prefix: str = "") -> dict[str, Claim]:
+        """Return, by run, the newest claims that are not released, of the runs that begin with ``prefix``."""
 
     # logs: stats and scores under (run, epoch, sequence)
 

@@ -18,9 +18,12 @@ from dacapo.registry import registry
 WRITABLE = ("s3://", "gs://", "memory://")
 
 if TYPE_CHECKING:
+    from dacapo.names import Repeated
+
     from .array_store import ArrayStore
     from .backend import StoreBackend
     from .config_store import ConfigStore
+    from .lease import Lease
     from .stats_store import StatsStore
     from .weights_store import WeightsStore
 
@@ -45,16 +48,17 @@ def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) ->
     from .weights_store import WeightsStore
 
     chosen = _options(options, changes)
-    usual = _backend_type("type", chosen.type).usual_weights or chosen.type
-    kind = chosen.weights or usual
+    epochs = _backend(chosen)
+    kind = chosen.weights or epochs.usual_weights or chosen.type
     if kind == chosen.type:
-        return WeightsStore(_backend(chosen))
+        return WeightsStore(epochs)
     backend = _backend_type("weights", kind).from_options(chosen)
-    return WeightsStore(with_old_data(backend, partial(_backend, chosen)))
+    return WeightsStore(with_old_data(backend, partial(_backend, chosen)), epochs)
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:
     """Open the store that says where a run's arrays are."""
+
     from .array_store import LocalArrayStore
 
     chosen = _options(options, changes)
@@ -65,6 +69,14 @@ def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> A
     from .remote_array_store import RemoteArrayStore
 
     return RemoteArrayStore(str(place))
+
+
+def take_lease(run: str | Repeated, doing: str, options: DaCapoConfig | None = None, **changes: Any) -> Lease:
+    """Take a run to do something with it, in the store of stats; see ``lease.take``."""
+    from .lease import take
+
+    chosen = _options(options, changes)
+    return take(_backend(chosen), run, doing, seconds=chosen.lease_seconds)
 
 
 def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoConfig:

@@ -10,9 +10,10 @@ from dacapo.options import Options
 
 from .array_store import ArrayStore
 from .config_store import RUNS, ConfigStore
+from .lease import take
 from .spool import Spool
 from .stats_store import StatsStore
-from .weights_store import WeightsStore
+from .weights_store import BEST, WeightsStore
 
 
 def delete_run(
@@ -26,9 +27,39 @@ def delete_run(
 
     The config goes last: while anything else could not be deleted it stays, so that no new
     run of that name can pick up what an old one left.  Then ``StoreError`` names what stayed.
-    Raises ``NotFound`` if nothing at all is kept.
+    Raises ``NotFound`` if nothing at all is kept, and ``LeaseHeld`` if somebody has the run.
     """
     key = config_store.find(RUNS, run)
+    if not _is_kept(key, config_store, stats_store, weights_store, array_store):
+        config_store.retrieve_document(RUNS, key)  # says that there is none
+    with take(stats_store.backend, key, "delete"):
+        return _delete(key, config_store, stats_store, weights_store, array_store)
+
+
+def _is_kept(
+    key: str,
+    config_store: ConfigStore,
+    stats_store: StatsStore,
+    weights_store: WeightsStore,
+    array_store: ArrayStore,
+) -> bool:
+    """Say whether there is anything to delete."""
+    return (
+        key in config_store.backend.keys(RUNS, key)
+        or key in stats_store.backend.logged_runs(key)
+        or bool(weights_store.backend.blobs(key))
+        or bool(weights_store.backend.keys(BEST, f"{key}/"))
+        or array_store.keeps(key)
+    )
+
+
+def _delete(
+    key: str,
+    config_store: ConfigStore,
+    stats_store: StatsStore,
+    weights_store: WeightsStore,
+    array_store: ArrayStore,
+) -> list[str]:
     steps: dict[str, Callable[[], bool]] = {
         "arrays": lambda: array_store.delete(key),
         "weights": lambda: weights_store.delete(key),

@@ -5,6 +5,7 @@
                        /<n>.iterations        its training stats, a framed log
                        /<n>.merged            those that were merged into larger blocks
                        /<n>.scores            its validation scores, a framed log
+<root>/stats/leases/<run>/...                 who holds the run; see ``file_claims``
 <root>/<run>/checkpoints/...                  blobs
 <root>/<run>/best/<dataset>%2F<criterion>.yaml    which checkpoint is best
 """
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 from dacapo.documents import Document
 from dacapo.errors import CorruptData
 
-from . import document_file, publication
-from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from . import document_file, file_editions, publication
+from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from .block_log import APPENDED, MERGED, BlockLog
 from .blocks import decode_scores, encode_scores
 from .document_index import DocumentIndex
+from .file_claims import FileClaims
 from .framed_log import Frame, FramedLog
+from .history import decode_past, encode_past
 from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
 from .previews import Outline
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 _SCORES, _EPOCH = 2, 3
 _YAML, _EPOCH_FILE = ".yaml", ".epoch"
+_BEST = "best"  # what epochs publish: documents in editions
 
 
 class FileBackend(StoreBackend):
@@ -49,6 +53,7 @@ class FileBackend(StoreBackend):
         self.stats = stats or self.root / "stats"
         self._logs: dict[Path, FramedLog] = {}
         self._block_logs: dict[tuple[str, int], BlockLog] = {}
+        self._claims = FileClaims(self.stats / "leases")
         self._indexes: dict[str, DocumentIndex] = {}
 
     @property
@@ -71,18 +76,35 @@ class FileBackend(StoreBackend):
         path, data = self._document(collection, key), document_file.dump(document)
         if replace:
             publication.replace(path, [data])
+            if collection == _BEST:
+                file_editions.sweep(path, path)
             return True
+        if collection == _BEST and file_editions.newest(path) != path:
+            return False
         return publication.create(path, [data])
+
+    def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
+        """Write the edition of an epoch; those before it go, and one after it goes on being read."""
+        path, data = self._document(collection, key), document_file.dump(document)
+        if (edition := file_editions.edition(path, epoch)) is None:
+            return False
+        publication.replace(edition, [data])
+        file_editions.sweep(path, edition)
+        return file_editions.newest(path) == edition
 
     def get(self, collection: str, key: str) -> Document | None:
         path = self._document(collection, key)
-        data = _read(path)
+        if collection == _BEST:
+            path, data = file_editions.read(path, _read)
+        else:
+            data = _read(path)
         return None if data is None else document_file.load(bytes(data), path)
 
     def keys(self, collection: str, prefix: str = "") -> list[str]:
         folder = self._document(collection, f"{prefix}x").parent
         head, slash, rest = prefix.rpartition("/")
-        names = (name.removesuffix(_YAML) for name in visible(folder) if name.endswith(_YAML))
+        files = file_editions.documents(folder) if collection == _BEST else visible(folder)
+        names = (name.removesuffix(_YAML) for name in files if name.endswith(_YAML))
         return sorted(head + slash + name for name in names if name.startswith(rest))
 
     def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
@@ -93,16 +115,34 @@ class FileBackend(StoreBackend):
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)
-        removed = remove_file(path)
-        if collection == "best":
-            self._forget_if_empty(path.parent)
+        if collection != _BEST:
+            return remove_file(path)
+        removed = file_editions.remove(path)
+        self._forget_if_empty(path.parent)
         return removed
 
     def _document(self, collection: str, key: str) -> Path:
-        if collection == "best":
+        if collection == _BEST:
             run, _, rest = key.partition("/")
             return self.root / run / "best" / f"{rest}{_YAML}"
         return self.configs / collection / f"{key}{_YAML}"
+
+    # claims
+
+    def claim(self, run: str, claim: Claim, over: Claim | None = None) -> bool:
+        return self._claims.claim(run, claim, over)
+
+    def newest_claim(self, run: str) -> Claim | None:
+        return self._claims.newest(run)
+
+    def renew_claim(self, run: str, number: int) -> bool:
+        return self._claims.renew(run, number)
+
+    def release_claim(self, run: str, number: int) -> None:
+        self._claims.release(run, number)
+
+    def open_claims(self, prefix: str = "") -> dict[str, Claim]:
+        return self._claims.open(prefix)
 
     # logs
 
@@ -124,11 +164,12 @@ class FileBackend(StoreBackend):
                 f"{log.path} is damaged: it should say at which iteration epoch {number} of run {run} began; "
                 "delete the file to undo the cut that it made in the stats"
             )
-        return Epoch(number, frames[0].first)
+        return Epoch(number, frames[0].first, decode_past(frames[0].body))
 
     def add_epoch(self, run: str, epoch: Epoch) -> bool:
         # Three times, so that no single damage takes the start of an epoch away.
-        frames = (Frame(_EPOCH, copy, epoch.start, epoch.start, 0, b"") for copy in range(3))
+        past = encode_past(epoch.past)
+        frames = (Frame(_EPOCH, copy, epoch.start, epoch.start, 0, past) for copy in range(3))
         path = self._log(run, epoch.number, "epoch").path
         return publication.create(path, [frame.encode() for frame in frames])
 

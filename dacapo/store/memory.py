@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -12,7 +13,7 @@ from dacapo.documents import Document
 from dacapo.errors import StoreError
 
 from . import plain_data
-from .backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from .blocks import decode_block, decode_scores, encode_block, encode_scores, with_merged, within
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class _Content:
     blocks: dict[str, dict[int, list[tuple[int, bytes]]]] = attrs.field(factory=dict)
     scores: dict[str, dict[int, list[bytes]]] = attrs.field(factory=dict)
     blobs: dict[str, dict[str, bytes]] = attrs.field(factory=dict)
+    published: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    claims: dict[str, Claim] = attrs.field(factory=dict)
+    beaten: dict[str, float] = attrs.field(factory=dict)
     lock: Any = attrs.field(factory=RLock)
 
 
@@ -36,6 +40,8 @@ _places: dict[str, _Content] = {}
 
 class MemoryBackend(StoreBackend):
     """Keeps everything until the process ends; backends of the same name share what they keep."""
+
+    keeps_time = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -59,6 +65,7 @@ class MemoryBackend(StoreBackend):
             if key in taken and not replace:
                 return False
             taken[key] = plain
+            self._content.published.pop((collection, key), None)
             return True
 
     def get(self, collection: str, key: str) -> Document | None:
@@ -70,7 +77,57 @@ class MemoryBackend(StoreBackend):
             return _beginning(prefix, self._content.documents.get(collection, {}))
 
     def remove(self, collection: str, key: str) -> bool:
-        return self._content.documents.get(collection, {}).pop(key, None) is not None
+        with self._content.lock:
+            self._content.published.pop((collection, key), None)
+            return self._content.documents.get(collection, {}).pop(key, None) is not None
+
+    def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
+        with self._content.lock:
+            if self._content.published.get((collection, key), epoch) > epoch:
+                return False
+            self.put(collection, key, document, replace=True)
+            self._content.published[collection, key] = epoch
+            return True
+
+    # claims
+
+    def claim(self, run: str, claim: Claim, over: Claim | None = None) -> bool:
+        with self._content.lock:
+            newest = self.newest_claim(run)
+            if newest and (newest.number >= claim.number or (over is not None and newest != over)):
+                return False
+            self._beat(run, attrs.evolve(claim, holder=plain_data.copied(claim.holder)))
+            return True
+
+    def newest_claim(self, run: str) -> Claim | None:
+        with self._content.lock:
+            if (claim := self._content.claims.get(run)) is None:
+                return None
+            holder = plain_data.copied(claim.holder)
+            return attrs.evolve(claim, holder=holder, idle=monotonic() - self._content.beaten[run])
+
+    def renew_claim(self, run: str, number: int) -> bool:
+        with self._content.lock:
+            newest = self._content.claims.get(run)
+            if newest is None or newest.number != number or newest.released:
+                return False
+            self._beat(run, attrs.evolve(newest, beat=newest.beat + 1))
+            return True
+
+    def release_claim(self, run: str, number: int) -> None:
+        with self._content.lock:
+            newest = self._content.claims.get(run)
+            if newest is not None and newest.number == number:
+                self._content.claims[run] = attrs.evolve(newest, released=True)
+
+    def open_claims(self, prefix: str = "") -> dict[str, Claim]:
+        with self._content.lock:
+            found = {run: self.newest_claim(run) for run in _beginning(prefix, self._content.claims)}
+            return {run: claim for run, claim in found.items() if claim and not claim.released}
+
+    def _beat(self, run: str, claim: Claim) -> None:
+        self._content.claims[run] = claim
+        self._content.beaten[run] = monotonic()
 
     # logs
 

@@ -43,6 +43,28 @@ def replace(path: Path, chunks: Iterable[Any]) -> None:
         sync_folder(path.parent)
 
 
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over the beginning of a file, in place and without forcing it to disk, or make it."""
+    with explained(path, "writing"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def clock(folder: Path) -> float | None:
+    """Return the time of a file made in a folder just now, or None if none can be made."""
+    probe = folder / f"{HIDDEN}clock-{secrets.token_hex(8)}"
+    try:
+        probe.touch(exist_ok=False)
+        made = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return None
+    return made
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, so that they are still there after a crash."""
     there = path.is_dir()

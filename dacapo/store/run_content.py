@@ -13,6 +13,7 @@ from dacapo.documents import Document
 from dacapo.errors import CorruptData
 from dacapo.names import RunKey
 
+from . import checkpoint_names
 from .backend import Block, Epoch, ScoresRecord
 from .config_store import RUNS
 from .manifest import CHECKPOINTS, MANIFEST, checkpoint_path, unseal
@@ -160,8 +161,12 @@ class StoredRun(RunContent):
         return Remarks(self.at.documents).documents(RUNS, self.key)
 
     def checkpoints(self) -> list[int]:
-        paths = (path.split("/") for path in self.at.weights.blobs(self.key, f"{CHECKPOINTS}/"))
-        return sorted(int(path[1]) for path in paths if path[2:] == [MANIFEST] and path[1].isdecimal())
+        return list(self._manifests(f"{CHECKPOINTS}/"))
+
+    def _manifests(self, prefix: str) -> dict[int, str]:
+        return checkpoint_names.counting(self.at.weights.blobs(self.key, prefix), self.epochs())
 
     def blob(self, iteration: int, name: str) -> Any:
+        if name == MANIFEST:
+            name = self._manifests(checkpoint_path(iteration, "")).get(iteration, MANIFEST)
         return self.at.weights.get_blob(self.key, checkpoint_path(iteration, name), mapped=True)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import numpy as np
 
-from dacapo.errors import StoreError, StoreUnreachable
+from dacapo.errors import LeaseLost, StoreError, StoreUnreachable
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.names import Repeated, find_run, run_key
 
+from . import history
 from .backend import Block, Epoch, ScoresRecord, StoreBackend
 from .blocks import before, joined
 from .compaction import Compaction, merge
 from .envelopes import Envelope, Rows, envelopes_of, is_fine, read_rows, rows_of, sample_of
+from .lease import Lease, begin_unheld, make_sure_that_nobody_holds
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
@@ -66,6 +67,7 @@ class StatsStore:
         self._doubtful: set[str] = set()  # runs with an append that may have been done or not
         self._stats: dict[str, _Seen] = {}
         self._compaction = Compaction(backend)
+        self._leases: dict[str, Lease] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backend!r})"
@@ -75,17 +77,24 @@ class StatsStore:
 
     # epochs
 
-    def begin_epoch(self, run: str | Repeated, start: int) -> int:
+    def write_under(self, lease: Lease) -> None:
+        """Write the numbers of a run under a lease from now on; ``LeaseLost`` once it is lost."""
+        self._leases[lease.run] = lease
+        self._writing.pop(lease.run, None)
+
+    def begin_epoch(self, run: str | Repeated, start: int, checkpoint: str | None = None) -> int:
         """Go on training from an iteration, as the only writer; return the epoch's number.
 
         What earlier epochs wrote at or after ``start``, or will still write, is no longer read,
-        but it is not erased either.
+        but it is not erased either; ``checkpoint`` is that at ``start``, see ``Lease.begin``.
+        Without a lease, raises ``LeaseHeld`` if somebody else has the run.
         """
         key = run_key(run)
         newest = self.backend.newest_epoch(key)
-        number = 0 if newest is None else newest + 1
-        while not self.backend.add_epoch(key, Epoch(number, start)):
-            number += 1
+        if lease := self._leases.get(key):
+            number = lease.begin(start, checkpoint)
+        else:
+            number = begin_unheld(self.backend, key, start, checkpoint)
         self._writing[key] = self._end(key)
         if newest is not None:
             merge(self.backend, key, newest)
@@ -112,8 +121,7 @@ class StatsStore:
         if not len(iterations):
             return
         if writing.epoch is None:
-            self.backend.add_epoch(key, Epoch(0, 0))
-            writing.epoch = 0
+            writing.epoch = self._first_epoch(key)
         size = LARGEST // (len(columns) + 1)
         for begin in range(0, len(iterations), size):
             these = slice(begin, begin + size)
@@ -187,8 +195,8 @@ class StatsStore:
         return sample
 
     def _rows(self, key: str, metric: str | None) -> Rows | None:
-        epochs = self.backend.epochs(key)
-        limits = [(epoch.number, limit) for epoch, limit in zip(epochs, _limits(epochs), strict=True)]
+        parts = history.parts(self.backend.epochs(key))
+        limits = [(part.number, part.stats) for part in parts if part.stats != 0]
         return read_rows(self.backend, key, limits, metric)
 
     def delete_training_stats(self, run: str | Repeated) -> bool:
@@ -201,13 +209,8 @@ class StatsStore:
 
     def _ready_to_write(self, key: str, stats: TrainingStats) -> _Writing:
         """Return where to append, having made sure that appending is right."""
+        self._make_sure(key)
         writing = self._writing.get(key) or self._end(key)
-        newest = self.backend.newest_epoch(key)
-        if newest is not None and writing.epoch is not None and newest > writing.epoch:
-            raise StoreError(
-                f"another process has gone on with run {key} (its epoch is {newest}, this one's "
-                f"{writing.epoch}), so its stats are no longer taken from here; stop one of the two"
-            )
         if key in self._doubtful:
             writing = self._end(key)
             self._stats.pop(key, None)
@@ -229,6 +232,29 @@ class StatsStore:
         self._stats[key] = _Seen(weakref.ref(stats), mark)
         return writing
 
+    def _make_sure(self, key: str) -> None:
+        """Make sure that nobody else writes to a run: by the lease, or without one, that there is none."""
+        if lease := self._leases.get(key):
+            if lease.begun is None:
+                lease.begin()
+                self._writing.pop(key, None)
+            else:
+                lease.confirm()
+            return
+        make_sure_that_nobody_holds(self.backend, key, "write to")
+        newest = self.backend.newest_epoch(key)
+        epoch = self._writing[key].epoch if key in self._writing else newest
+        if newest is not None and epoch is not None and newest > epoch:
+            raise LeaseLost(
+                f"another process has gone on with run {key} (its epoch is {newest}, this one's "
+                f"{epoch}), so its stats are no longer taken from here; stop one of the two"
+            )
+
+    def _first_epoch(self, key: str) -> int:
+        """Begin the first epoch of a run that is written to without a lease."""
+        newest = self.backend.newest_claim(key)
+        return 0 if newest is None and self.backend.add_epoch(key, Epoch(0, 0)) else self.begin_epoch(key, 0)
+
     def _continues(self, key: str, writing: _Writing, stats: TrainingStats) -> bool:
         """Say whether stats agree with the newest iteration that they share with what is stored."""
         if not writing.until or not len(stats):
@@ -243,10 +269,10 @@ class StatsStore:
 
     def _end(self, key: str) -> _Writing:
         """Find where the stats of a run end, reading only the ends of its epochs."""
-        epochs = self.backend.epochs(key)
-        end = _Writing(epochs[-1].number if epochs else None)
-        for epoch, limit in reversed(list(zip(epochs, _limits(epochs), strict=True))):
-            tail = self.backend.tail(key, epoch.number)
+        parts = history.parts(self.backend.epochs(key))
+        end = _Writing(parts[-1].number if parts else None)
+        for part in reversed(parts):
+            tail, limit = self.backend.tail(key, part.number), part.stats
             if limit is None:
                 end.sequence = tail.sequence
             if tail.block is not None:
@@ -257,12 +283,12 @@ class StatsStore:
         return end
 
     def _merged(self, key: str) -> TrainingStats:
-        epochs = self.backend.epochs(key)
         return joined(
             [
-                before(limit, block)
-                for epoch, limit in zip(epochs, _limits(epochs), strict=True)
-                for block in self.backend.blocks(key, epoch.number)
+                before(part.stats, block)
+                for part in history.parts(self.backend.epochs(key))
+                if part.stats != 0
+                for block in self.backend.blocks(key, part.number)
             ]
         )
 
@@ -271,6 +297,7 @@ class StatsStore:
     def store_validation_iteration_scores(self, run: str | Repeated, scores: ValidationScores) -> None:
         """Append the iterations that were added or scored again since they were last stored."""
         key = run_key(run)
+        self._make_sure(key)
         seen = _scores_seen.get((self.backend.place, key))
         if seen is None or seen.mark_of(scores) is None:
             seen = _Seen(weakref.ref(scores), 0, self._records(key))
@@ -284,10 +311,10 @@ class StatsStore:
         _scores_seen[self.backend.place, key] = seen
 
     def _append_scores(self, key: str, record: ScoresRecord) -> None:
-        epoch = self.backend.newest_epoch(key)
+        lease = self._leases.get(key)
+        epoch = lease.number if lease else self.backend.newest_epoch(key)
         if epoch is None:
-            epoch = 0
-            self.backend.add_epoch(key, Epoch(0, 0))
+            epoch = self._first_epoch(key)
         self.backend.append_scores(key, epoch, record)
 
     def retrieve_validation_scores(self, run: str | Repeated) -> ValidationScores:
@@ -324,20 +351,13 @@ class StatsStore:
         Weights that an epoch started from stay as they were, so their scores do too: only
         what comes after its start is cut.
         """
-        epochs = self.backend.epochs(key)
         found = (
             record
-            for epoch, limit in zip(epochs, _limits(epochs), strict=True)
-            for record in self.backend.scores(key, epoch.number)
-            if limit is None or record.iteration <= limit
+            for part in history.parts(self.backend.epochs(key))
+            for record in self.backend.scores(key, part.number)[: part.scores]
+            if part.cut is None or record.iteration <= part.cut
         )
         return {(record.iteration, record.dataset): record for record in found}
-
-
-def _limits(epochs: list[Epoch]) -> Iterator[int | None]:
-    """Yield for each epoch the earliest start of those after it; None for the newest."""
-    for position in range(len(epochs)):
-        yield min((later.start for later in epochs[position + 1 :]), default=None)
 
 
 def _spread(length: int, count: int) -> list[int]:

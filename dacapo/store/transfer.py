@@ -19,11 +19,12 @@ from dacapo.documents import Document
 from dacapo.errors import CorruptData, DuplicateNameError
 from dacapo.names import RunKey
 
+from . import checkpoint_names
 from .backend import Block, Epoch, ScoresRecord
 from .blocks import encode_scores
 from .config_store import CLASSES, RUNS
 from .differences import differences
-from .manifest import MANIFEST, Digest, checkpoint_path, seal
+from .manifest import Digest, checkpoint_path, seal
 from .place import Place
 from .remarks import Remarks
 from .run_content import BEST, Checkpoint, RunContent, StoredRun
@@ -197,8 +198,9 @@ class _Comparison:
                 weights.remove_blobs(self.key, path)
                 given.check(name, buffer)
         manifest = {**given.manifest, "run": str(self.key)}
-        weights.put_blob(self.key, checkpoint_path(iteration, MANIFEST), [seal(manifest)])
-        kept = {MANIFEST, *(part["blob"] for part in given.parts.values())}
+        name = checkpoint_names.manifest_of(iteration, manifest)
+        weights.put_blob(self.key, checkpoint_path(iteration, name), [seal(manifest)])
+        kept = {name, *(part["blob"] for part in given.parts.values())}
         for path in weights.blobs(self.key, checkpoint_path(iteration, "")):
             if path.rpartition("/")[2] not in kept:
                 weights.remove_blobs(self.key, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from numbers import Integral
@@ -17,17 +16,16 @@ from dacapo.documents import Document
 from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError, StoreUnreachable
 from dacapo.names import Repeated, find_run, run_key, segment
 
-from . import tensor_file
-from .backend import StoreBackend
-from .manifest import CHECKPOINTS as _FOLDER
-from .manifest import MANIFEST as _MANIFEST
-from .manifest import Digest, checkpoint_path, seal, unseal
+from . import checkpoint_names, history, tensor_file
+from .backend import Epoch, StoreBackend
+from .lease import Lease, make_sure_that_nobody_holds
+from .manifest import CHECKPOINTS, Digest, checkpoint_path, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
 logger = logging.getLogger(__name__)
 
-_BEST = "best"
+BEST = "best"
 
 
 @attrs.define
@@ -67,14 +65,37 @@ class WeightsStore:
     by their config, as a ``Run``, or by a text: ``name`` or ``name:repetition``.
     """
 
-    def __init__(self, backend: StoreBackend) -> None:
+    def __init__(self, backend: StoreBackend, epochs: StoreBackend | None = None) -> None:
         self.backend = backend
+        self._epochs = epochs or backend  # where it is known which epochs count
+        self._leases: dict[str, Lease] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backend!r})"
 
     def _find(self, run: str | Repeated) -> str:
         return find_run(run, self.backend.blob_runs)
+
+    def write_under(self, lease: Lease) -> None:
+        """Publish a run's checkpoints under a lease from now on; ``LeaseLost`` once it is lost."""
+        self._leases[lease.run] = lease
+
+    def begin_at_the_end(self, lease: Lease) -> None:
+        """Begin an epoch that cuts nothing: it goes on from where the run has got to."""
+        manifests = self._manifests(lease.run, f"{CHECKPOINTS}/")
+        end = max(lease.end(), *manifests, 0)
+        lease.begin(end, manifests.get(end, ""))
+
+    def _epoch(self, key: str) -> int | None:
+        """Return the epoch to publish under, having made sure that it still is the newest."""
+        if (lease := self._leases.get(key)) is None:
+            make_sure_that_nobody_holds(self._epochs, key, "write to")
+            return None
+        if lease.begun is None:
+            self.begin_at_the_end(lease)
+        else:
+            lease.confirm()
+        return lease.number
 
     # checkpoints
 
@@ -92,50 +113,69 @@ class WeightsStore:
                     f"there is nothing to store for {key}: give its weights, or the run itself"
                 )
             weights = run.checkpoint_weights()
+        epoch = self._epoch(key)
         parts: dict[str, Document] = {}
         try:
-            self._store_parts(key, iteration, weights, parts)
+            manifest = self._store_parts(key, iteration, weights, parts, epoch)
         except StoreUnreachable:
             raise
         except StoreError:
             self._drop(key, iteration, [part["blob"] for part in parts.values()])
             raise
-        self._sweep(key, iteration, [part["blob"] for part in parts.values()])
+        self._sweep(key, iteration, {manifest, *(part["blob"] for part in parts.values())})
 
-    def _store_parts(self, key: str, iteration: int, weights: Weights, parts: dict[str, Document]) -> None:
-        """Publish every part of a checkpoint, noting each in ``parts``, and then the manifest."""
+    def _store_parts(
+        self, key: str, iteration: int, weights: Weights, parts: dict[str, Document], epoch: int | None
+    ) -> str:
+        """Publish every part, noting each in ``parts``, and then the manifest, whose name is returned."""
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:
-                parts[name] = self._store_part(key, iteration, name, tree)
+                parts[name] = self._store_part(
+                    key, _path(iteration, checkpoint_names.new_part(name, epoch)), tree
+                )
         content = {
             "run": str(key),
             "iteration": iteration,
+            "epoch": epoch,
             "meta": provenance.stamp({}),
             "parts": parts,
         }
-        self.backend.put_blob(key, _path(iteration, _MANIFEST), [seal(content)])
+        there = self.backend.blobs(key, _path(iteration, ""))
+        manifest = checkpoint_names.new_manifest(self._epoch(key), there)
+        content["name"] = manifest
+        self.backend.put_blob(key, _path(iteration, manifest), [seal(content)])
+        return manifest
 
     def _drop(self, key: str, iteration: int, blobs: Collection[str]) -> None:
         """Take back what no manifest names: a full disk should not be filled further."""
         with suppress(StoreError):
-            manifest = bytes(self.backend.get_blob(key, _path(iteration, _MANIFEST)) or b"")
+            paths = self.backend.blobs(key, _path(iteration, checkpoint_names.MANIFEST))
+            manifests = [bytes(self.backend.get_blob(key, path) or b"") for path in paths]
             for blob in blobs:
-                if blob.encode() not in manifest:
+                if not any(blob.encode() in manifest for manifest in manifests):
                     self.backend.remove_blobs(key, _path(iteration, blob))
 
-    def _store_part(self, key: str, iteration: int, name: str, tree: Any) -> Document:
+    def _store_part(self, key: str, path: str, tree: Any) -> Document:
         skeleton, tensors = take_apart(tree)
         digest = Digest(tensor_file.chunks(tensors))
         # A new name each time: what an older manifest names stays until the new one is out.
-        blob = f"{name}-{secrets.token_hex(4)}.safetensors"
-        self.backend.put_blob(key, _path(iteration, blob), digest)
+        self.backend.put_blob(key, path, digest)
+        blob = path.rpartition("/")[2]
         return {"tree": skeleton, "blob": blob, "size": digest.size, "sha256": digest.hexdigest()}
 
     def _sweep(self, key: str, iteration: int, kept: Collection[str]) -> None:
-        """Remove what an earlier checkpoint of the same iteration left."""
-        for path in self.backend.blobs(key, _path(iteration, "")):
-            if path.rpartition("/")[2] not in {_MANIFEST, *kept}:
-                self.backend.remove_blobs(key, path)
+        """Remove what earlier checkpoints of the iteration left, but not that the run was restored from."""
+        paths = self.backend.blobs(key, _path(iteration, ""))
+        surplus = [path for path in paths if path.rpartition("/")[2] not in kept]
+        if surplus and (epoch := self._epoch(key)) is not None:
+            begun = self._leases[key].begun
+            restored = begun is not None and begun.start == iteration
+            surplus = [
+                path for path in surplus if not restored and not checkpoint_names.is_later(path, epoch)
+            ]
+        # Manifests first: while there is one, all that it names should be there.
+        for path in sorted(surplus, key=lambda path: not path.endswith(".json")):
+            self.backend.remove_blobs(key, path)
 
     def retrieve_weights(
         self,
@@ -177,15 +217,15 @@ class WeightsStore:
         return self._iterations(self._find(run))
 
     def _iterations(self, key: str) -> list[int]:
-        paths = (path.split("/") for path in self.backend.blobs(key, f"{_FOLDER}/"))
-        return sorted(
-            int(path[1])
-            for path in paths
-            if path[2:] == [_MANIFEST]
-            and path[1].isascii()
-            and path[1].isdigit()
-            and str(int(path[1])) == path[1]
-        )
+        return list(self._manifests(key, f"{CHECKPOINTS}/"))
+
+    def _manifests(self, key: str, prefix: str) -> dict[int, str]:
+        """Return the names of the manifests that count, by iteration, increasing."""
+        return checkpoint_names.counting(self.backend.blobs(key, prefix), self._epochs.epochs(key))
+
+    def manifest(self, run: str | Repeated, iteration: int) -> str:
+        """Return what the checkpoint of an iteration is called, or "" if there is none."""
+        return self._manifests(self._find(run), _path(iteration, "")).get(iteration, "")
 
     def remove(self, run: str | Repeated, iteration: int) -> None:
         """Remove a checkpoint, and the records that call it best; raises ``NotFound``."""
@@ -196,9 +236,9 @@ class WeightsStore:
             raise NotFound(self._absent(key, iteration))
         for record in self._best(key):
             if record.iteration == iteration:
-                self.backend.remove(_BEST, _best_key(key, record.dataset, record.criterion))
+                self.backend.remove(BEST, _best_key(key, record.dataset, record.criterion))
         # Without its manifest a checkpoint is gone, even if what follows is interrupted.
-        self.backend.remove_blobs(key, _path(iteration, _MANIFEST))
+        self.backend.remove_blobs(key, _path(iteration, checkpoint_names.MANIFEST))
         self.backend.remove_blobs(key, _path(iteration, ""))
 
     def prune(self, run: str | Repeated, keep_last: int = 1, keep_every: int | None = None) -> list[int]:
@@ -216,7 +256,7 @@ class WeightsStore:
     def delete(self, run: str | Repeated) -> bool:
         """Delete all checkpoints of a run; return False if there were none."""
         key = self._find(run)
-        records = [self.backend.remove(_BEST, one) for one in self.backend.keys(_BEST, f"{key}/")]
+        records = [self.backend.remove(BEST, one) for one in self.backend.keys(BEST, f"{key}/")]
         return self.backend.remove_blobs(key) or any(records)
 
     def _whole(self, key: str, parts: Collection[str], mapped: bool) -> Iterator[tuple[int, Weights]]:
@@ -228,11 +268,13 @@ class WeightsStore:
                 logger.warning("run %s: skipping the checkpoint of iteration %d: %s", key, iteration, error)
 
     def _read(self, key: str, iteration: int, parts: Collection[str], mapped: bool) -> Weights:
-        name = _path(iteration, _MANIFEST)
-        data = self.backend.get_blob(key, name)
-        if data is None:
-            raise NotFound(self._absent(key, iteration))
-        what = f"checkpoint {iteration} of run {key} ({name} in {self.backend!r})"
+        name, data = "", None
+        while data is None:  # one that is replaced in this moment is looked up again
+            before, name = name, self._manifests(key, _path(iteration, "")).get(iteration, "")
+            if name in ("", before):
+                raise NotFound(self._absent(key, iteration))
+            data = self.backend.get_blob(key, _path(iteration, name))
+        what = f"checkpoint {iteration} of run {key} ({_path(iteration, name)} in {self.backend!r})"
         manifest = unseal(bytes(data), what)
         read = {
             part: self._read_part(
@@ -281,13 +323,17 @@ class WeightsStore:
             "value": value,
             "parameters": None if parameters is None else write_parameters(parameters),
         }
-        self.backend.put(_BEST, _best_key(key, dataset, criterion), document, replace=True)
+        epoch, name = self._epoch(key), _best_key(key, dataset, criterion)
+        if epoch is None:
+            self.backend.put(BEST, name, document, replace=True)
+        elif not self.backend.publish(BEST, name, {**document, "epoch": epoch}, epoch):
+            self._leases[key].confirm()
 
     def retrieve_best(self, run: str | Repeated, dataset: Any, criterion: str) -> int:
         """Return the iteration of the best checkpoint; raises ``NotFound`` if none is recorded."""
         key = self._find(run)
-        document = self.backend.get(_BEST, _best_key(key, dataset, criterion))
-        if document is None:
+        document = self.backend.get(BEST, _best_key(key, dataset, criterion))
+        if document is None or not self._counts(document, self._epochs.epochs(key)):
             known = ", ".join(f"{one.dataset}/{one.criterion}" for one in self._best(key)) or "none"
             raise NotFound(
                 f"run {key} has no best checkpoint by {_name_of(dataset)}/{criterion}; there are: {known}"
@@ -299,9 +345,13 @@ class WeightsStore:
         return self._best(self._find(run))
 
     def _best(self, key: str) -> list[BestRecord]:
-        found = (self.backend.get(_BEST, one) for one in self.backend.keys(_BEST, f"{key}/"))
-        records = [_best_record(document) for document in found if document is not None]
+        found = [self.backend.get(BEST, one) for one in self.backend.keys(BEST, f"{key}/")]
+        epochs = self._epochs.epochs(key) if found else []
+        records = [_best_record(one) for one in found if one and self._counts(one, epochs)]
         return sorted(records, key=lambda record: (record.dataset, record.criterion))
+
+    def _counts(self, document: Document, epochs: list[Epoch]) -> bool:
+        return history.counts(epochs, document.get("epoch"), document["iteration"])
 
     def retrieve_weights_by(self, run: str | Repeated, choice: str) -> Weights:
         """Return the weights that a text chooses.
@@ -316,7 +366,7 @@ class WeightsStore:
             )
         if choice == "latest":
             return self.retrieve_weights(run)
-        number = choice.removeprefix(f"{_FOLDER}/")
+        number = choice.removeprefix(f"{CHECKPOINTS}/")
         if number.isascii() and number.isdigit():
             return self._read(key, int(number), PARTS, False)
         names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from dacapo.errors import DacapoError
-from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.blocks import can_merge, merged
 from dacapo.store.listing import Query
 
-from .stores import Opener
+from .leases import Opener
 
 # Begins a new place, and returns the function that opens it.
 Fresh = Callable[[], Opener]
@@ -107,6 +107,25 @@ class Comparison(RuleBasedStateMachine):
         """List keys by how they begin."""
         self.both(lambda backend: backend.keys(collection, prefix))
 
+    @rule(
+        name=st.sampled_from(["run/a", "run/b", "run-2/a"]),
+        document=DOCUMENTS,
+        epoch=st.none() | st.integers(0, 11),
+    )
+    def publish(self, name: str, document: dict[str, Any], epoch: int | None) -> None:
+        """Publish a document, at times too late, or store it without an epoch."""
+        if epoch is None:
+            self.both(lambda backend: backend.put("best", name, document, replace=True))
+        else:
+            self.both(lambda backend: backend.publish("best", name, document, epoch))
+        self.both(lambda backend: backend.get("best", name))
+        self.both(lambda backend: backend.keys("best", name.partition("/")[0] + "/"))
+
+    @rule(name=st.sampled_from(["run/a", "run/b", "run-2/a"]))
+    def withdraw(self, name: str) -> None:
+        """Remove what was published."""
+        self.both(lambda backend: backend.remove("best", name))
+
     @rule(key=NAMES, document=RUN_DOCUMENTS)
     def put_run(self, key: str, document: dict[str, Any]) -> None:
         """Store a document that can be found by its fields."""
@@ -116,6 +135,37 @@ class Comparison(RuleBasedStateMachine):
     def find(self, query: Query, fields: set[str]) -> None:
         """Find documents by what they say."""
         self.both(lambda backend: backend.find("runs", query, sorted(fields)))
+
+    # claims
+
+    @rule(run=RUNS, ahead=st.sampled_from([0, 1, 1, 1, 3]), holder=DOCUMENTS, ended=st.booleans())
+    def claim(self, run: str, ahead: int, holder: dict[str, Any], ended: bool) -> None:
+        """Take a run under the next number, or one that is taken or further on."""
+        newest = [backend.newest_claim(run) for backend in self.backends]
+        number = ahead - 1 if newest[0] is None else newest[0].number + ahead
+        over = dict(zip(map(id, self.backends), newest, strict=True))
+        self.both(
+            lambda backend: backend.claim(
+                run, Claim(max(number, 0), holder), over[id(backend)] if ended else None
+            )
+        )
+        self.both(lambda backend: backend.newest_claim(run))
+
+    @rule(run=RUNS, behind=st.sampled_from([0, 0, 0, 1]), release=st.booleans())
+    def live_or_release(self, run: str, behind: int, release: bool) -> None:
+        """Give a sign of life, or let go, of the newest claim or of one that is past."""
+        newest = self.backends[0].newest_claim(run)
+        number = 0 if newest is None else max(0, newest.number - behind)
+        if release:
+            self.both(lambda backend: backend.release_claim(run, number))
+        else:
+            self.both(lambda backend: backend.renew_claim(run, number))
+        self.both(lambda backend: backend.newest_claim(run))
+
+    @rule(prefix=PREFIXES)
+    def list_open_claims(self, prefix: str) -> None:
+        """List who holds what."""
+        self.both(lambda backend: sorted(backend.open_claims(prefix).items()))
 
     # logs
 
@@ -257,6 +307,10 @@ def _comparable(answer: Any) -> Any:
     """Return an answer as plain data, columns as their bytes."""
     if isinstance(answer, list):
         return [_comparable(item) for item in answer]
+    if isinstance(answer, tuple):
+        return tuple(_comparable(item) for item in answer)
+    if isinstance(answer, Claim):
+        return answer.number, answer.holder, answer.beat, answer.released
     if isinstance(answer, Tail):
         return _comparable(answer.block), answer.sequence
     if isinstance(answer, Block):

@@ -13,7 +13,7 @@ same place twice, as two processes would.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,15 @@ from dacapo.errors import StoreError
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
-from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend
+from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.blocks import merged
 from dacapo.store.previews import Outline, outline_of
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
 from . import store_listing
-
-Opener = Callable[[], StoreBackend]
-Check = Callable[[Opener], None]
+from .leases import CHECKS as LEASE_CHECKS
+from .leases import Check, Opener
 
 DOCUMENT = {
     "name": "näme 日本 🧠",
@@ -441,5 +440,6 @@ CHECKS: tuple[Check, ...] = (
     a_late_writer_is_never_seen,
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
+    *LEASE_CHECKS,
     *store_listing.CHECKS,
 )

@@ -66,9 +66,10 @@ def fill(stores: Stores, run: RunConfig) -> None:
 
 
 def left(tmp_path: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(tmp_path / "runs")) for path in (tmp_path / "runs").rglob("*") if path.is_file()
-    )
+    """Return all files but the records of who held the runs: their numbers are never given again."""
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    names = sorted(str(path.relative_to(tmp_path / "runs")) for path in files)
+    return [name for name in names if not name.startswith("stats/leases/")]
 
 
 def test_everything_of_a_run_goes(stores, tmp_path):

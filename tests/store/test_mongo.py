@@ -7,12 +7,17 @@ import math
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pymongo
 import pytest
+from pymongo.monitoring import CommandListener
 
 from dacapo.errors import CorruptData, InvalidDocument, InvalidName, InvalidOptions, NewerFormat, StoreError
 from dacapo.options import Options
@@ -20,10 +25,11 @@ from dacapo.store import create_config_store, create_stats_store, create_weights
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.files import FileBackend
-from dacapo.store.mongo import MongoBackend, backend, connection
+from dacapo.store.mongo import MongoBackend, backend, connection, server
 from dacapo.store.stats_store import StatsStore
 from dacapo.testing import stores
 from mongo_places import MongoPlace, empty
+from server_faults import KINDS, meet
 
 
 @pytest.fixture
@@ -262,6 +268,66 @@ def test_another_process_makes_a_client_of_its_own(opened: MongoBackend, method:
     assert child.exitcode == 0
     assert opened.get("tasks", "child") == {"pid": child.pid}
     assert pickle.loads(pickle.dumps(opened)).place == opened.place
+
+
+def test_threads_that_open_a_store_at_once_share_a_client(mongo: MongoPlace):
+    connection.close_all()
+    clients: list[int] = []
+    begin = threading.Barrier(8)
+
+    def look() -> None:
+        begin.wait()
+        clients.append(id(connection.Connection(mongo.uri, mongo.name).client))
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(clients) == 8 and len(set(clients)) == 1
+
+
+def test_clients_are_closed_when_the_process_ends(mongo: MongoPlace):
+    code = (
+        "import logging\n"
+        "logging.basicConfig(); logging.getLogger('pymongo').setLevel('DEBUG')\n"
+        "from dacapo.store.mongo import MongoBackend\n"
+        f"MongoBackend({mongo.uri!r}, {mongo.name!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Connection pool closed" in done.stderr
+
+
+WRITES = {"insert", "update", "delete", "findAndModify", "create", "collMod", "createIndexes"}
+
+
+def test_every_command_says_what_it_waits_for_and_how_long(
+    mongo: MongoPlace, monkeypatch: pytest.MonkeyPatch
+):
+    """Each write waits for a majority and the journal, and everything has a deadline."""
+    seen = []
+
+    class Listener(CommandListener):
+        def started(self, event: Any) -> None:
+            seen.append((event.command_name, event.command))
+
+        def succeeded(self, event: Any) -> None: ...
+
+        def failed(self, event: Any) -> None: ...
+
+    connection.close_all()
+    monkeypatch.setattr(server, "MongoClient", partial(pymongo.MongoClient, event_listeners=[Listener()]))
+    opened = MongoBackend(mongo.uri, mongo.name)
+    for kind in KINDS:
+        if kind.before:
+            kind.before(opened, 0)
+        meet(opened, kind, 0)
+    connection.close_all()
+    assert {"find", "insert", "update", "delete", "findAndModify"} <= {name for name, _ in seen}
+    for name, command in seen:
+        assert name in ("endSessions", "getMore", "killCursors") or command["maxTimeMS"] > 0, command
+        if name in WRITES:
+            assert command["writeConcern"] == {"w": "majority", "j": True}, command
 
 
 def test_one_client_serves_all_stores_of_a_process(mongo: MongoPlace):

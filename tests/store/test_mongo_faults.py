@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,23 @@ import pytest
 
 from dacapo.errors import StoreUnreachable
 from dacapo.experiments.training_stats import TrainingStats
-from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.backend import Epoch
 from dacapo.store.mongo import MongoBackend, connection
 from dacapo.store.stats_store import StatsStore
 from mongo_places import MongoPlace
 from mongod import Mongod
 from proxy import Proxy
+from server_faults import (
+    FAULTS,
+    KINDS,
+    block,
+    failing,
+    kill_and_restart,
+    meet,
+    quick_to_see,
+    scores,
+    unpublished,
+)
 
 PASSWORD = "hunter2"
 ROUNDS, KILLS = 1, 1
@@ -32,14 +43,6 @@ def proxy(mongo_place: MongoPlace) -> Iterator[Proxy]:
     between.close()
 
 
-def block(sequence: int) -> Block:
-    return Block(sequence, np.array([sequence]), {"loss": np.array([0.5])})
-
-
-def scores(iteration: int) -> ScoresRecord:
-    return ScoresRecord(iteration, "a", [], [], np.empty((0, 0)))
-
-
 def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, proxy: Proxy):
     """Each kind of write is applied, its answer cut off, and asked for again."""
     backend = MongoBackend(proxy.uri, mongo_place.name)
@@ -51,6 +54,8 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
             (b"insert", lambda n=number: backend.add_epoch("run", Epoch(n + 1, n)), True),
             (b"insert", lambda n=number: backend.append_block("run", 0, block(n)), None),
             (b"insert", lambda n=number: backend.append_scores("run", 0, scores(n)), None),
+            (b"dacapo.weights.chunks", lambda n=number: backend.put_blob("run", f"{n}", [b"old"]), None),
+            (b"dacapo.weights.files", lambda n=number: backend.put_blob("run", f"{n}", [b"old"]), None),
             (b"findAndModify", lambda n=number: backend.put_blob("run", f"{n}", [b"x"]), None),
             (b"delete", lambda n=number: backend.remove("tasks", f"{n}"), True),
         ]
@@ -63,6 +68,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
     assert backend.epochs("run") == [Epoch(0, 0), *(Epoch(n + 1, n) for n in range(ROUNDS))]
     assert backend.blobs("run") == sorted(f"{n}" for n in range(ROUNDS))
     assert backend.keys("tasks") == []
+    assert not unpublished(backend)
 
 
 def test_another_ones_document_is_not_taken_for_ours(mongo_place: MongoPlace, proxy: Proxy):
@@ -133,34 +139,39 @@ def dacapo_command() -> Any:
 
 
 @pytest.mark.parametrize("replica_set", ["rs0", None])
-def test_training_goes_on_when_the_server_is_killed_and_comes_back(tmp_path: Path, replica_set: str | None):
-    """Appends wait for the server; each is there once, and what was acknowledged stays."""
+def test_what_was_acknowledged_is_there_when_the_server_was_killed(tmp_path: Path, replica_set: str | None):
+    """Configs, scores, stats, checkpoints are written at once when the server is killed and comes back."""
     server = Mongod(tmp_path / "killed", replica_set).start()
-    backend = MongoBackend(server.uri, "lab")
-    acknowledged, over = [0], threading.Event()
-
-    def write() -> None:
-        while not over.is_set():
-            backend.append_block("run", 0, block(acknowledged[-1]))
-            acknowledged.append(acknowledged[-1] + 1)
-
-    writer = threading.Thread(target=write)
-    writer.start()
     try:
-        for _ in range(KILLS):
-            before = acknowledged[-1]
-            while acknowledged[-1] < before + 20:
-                time.sleep(0.01)
-            server.kill()
-            known = acknowledged[-1]
-            server.start()
-            assert len(backend.blocks("run", 0)) >= known
-        over.set()
-        writer.join(60)
-        stored = [found.iterations.tolist() for found in backend.blocks("run", 0)]
-        assert stored == [[number] for number in range(acknowledged[-1])]
+        acknowledged, lost = kill_and_restart(server, KILLS)
+        assert lost == 0 and min(acknowledged.values()) >= 2 * 3
     finally:
-        over.set()
-        writer.join(60)
         connection.close_all()
         server.stop()
+
+
+def test_a_write_that_the_server_fails_is_done_once(mongo_place: MongoPlace):
+    """Each fault meets two kinds of write, each kind a fault or more; all of them in the benchmarks."""
+    backend, calls = MongoBackend(quick_to_see(mongo_place.uri), mongo_place.name), Counter()
+    faults = list(FAULTS.items())
+    for number in range(max(2 * len(faults), len(KINDS))):
+        (name, fault), kind = faults[number % len(faults)], KINDS[number % len(KINDS)]
+        if kind.before:
+            kind.before(backend, calls[kind.name])
+        with failing(mongo_place.uri, kind.command, fault) as hits:
+            meet(backend, kind, calls[kind.name])
+            assert hits() == 1, (name, kind.name)
+        calls[kind.name] += 1
+        if kind.stored(backend):
+            assert kind.stored(backend) == list(range(calls[kind.name])), (name, kind.name)
+    assert not unpublished(backend)
+    connection.close_all()
+
+
+def test_a_write_that_never_reaches_a_majority_is_out_of_reach(mongo_place: MongoPlace):
+    backend = MongoBackend(quick_to_see(mongo_place.uri), mongo_place.name)
+    always = failing(mongo_place.uri, "insert", FAULTS["refused, 64"] | {"times": 9})
+    with always, pytest.raises(StoreUnreachable, match="storing a .* no answer"):
+        backend.put("tasks", "a", {})
+    assert backend.put("tasks", "a", {})
+    connection.close_all()

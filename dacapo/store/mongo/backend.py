@@ -4,6 +4,7 @@ dacapo.documents.<collection>   one document an entry
 dacapo.epochs                   the epochs of runs, and where they begin
 dacapo.stats                    an entry an append: columns packed as little-endian float64
 dacapo.scores                   an entry an iteration and dataset, labelled
+dacapo.leases                   who holds or held runs, an entry a claim
 dacapo.blobs                    which upload in GridFS (dacapo.weights) is behind a name
 dacapo.meta                     the format
 
@@ -22,12 +23,13 @@ from pymongo.errors import DuplicateKeyError
 
 from dacapo.documents import Document
 from dacapo.errors import InvalidOptions, StoreError
-from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 
 from . import finding, merging, records, roles, schema
 from .blobs import Blobs
+from .claims import Claims
 from .connection import Connection
 from .records import Entry, beginning
 from .server import Server
@@ -54,10 +56,12 @@ class MongoBackend(StoreBackend):
     """
 
     usual_weights = "files"
+    keeps_time = True
 
     def __init__(self, server: Server | str, name: str) -> None:
         self._connection = Connection(server, name)
         self._blobs = Blobs(self._connection)
+        self._claims = Claims(self._connection)
         if _opened.get(opened := (self._connection.server, name)) != os.getpid():
             logger.info("%s", schema.describe(self._connection))
             schema.prepare_if_allowed(self._connection)
@@ -143,8 +147,42 @@ class MongoBackend(StoreBackend):
             if attempts[-1] or len(attempts) > 2:
                 return True
 
+    def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
+        """Replace under the condition that what is there is of no later epoch: one write."""
+        entry = records.write_document(key, document) | {"epoch": epoch}
+        there = self._documents(collection)
+        earlier = {"_id": entry["_id"], "$or": [{"epoch": None}, {"epoch": {"$lte": epoch}}]}
+
+        def publish() -> bool:
+            for _ in range(2):  # the first one may be stored by somebody else in this moment
+                try:
+                    there.replace_one(earlier, entry, upsert=True)
+                    return True
+                except DuplicateKeyError:
+                    continue
+            return False
+
+        return self._connection.write(f"publishing {key} among the {collection}", publish)
+
     def _documents(self, collection: str) -> Any:
         return self._connection.collection(schema.collection_of(collection))
+
+    # claims
+
+    def claim(self, run: str, claim: Claim, over: Claim | None = None) -> bool:
+        return self._claims.claim(run, claim, over)
+
+    def newest_claim(self, run: str) -> Claim | None:
+        return self._claims.newest(run)
+
+    def renew_claim(self, run: str, number: int) -> bool:
+        return self._claims.renew(run, number)
+
+    def release_claim(self, run: str, number: int) -> None:
+        self._claims.release(run, number)
+
+    def open_claims(self, prefix: str = "") -> dict[str, Claim]:
+        return self._claims.open(prefix)
 
     # logs
 

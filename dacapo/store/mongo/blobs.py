@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
+from itertools import count, islice
 from typing import Any
 
 from bson import ObjectId
-from gridfs import GridFSBucket
+from bson.codec_options import CodecOptions
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from dacapo.errors import CorruptData
+from dacapo.errors import CorruptData, StoreError, StoreUnreachable
 
 from .connection import Connection
 from .records import Entry, beginning
 from .schema import BLOBS, GRID
 
 CHUNK = 2**20
+# Chunks that are sent together; the driver splits what is more than a message takes, which is 48 MB.
+TOGETHER = 16
+TAKEN = 11000
 
 
 class Blobs:
@@ -31,6 +37,7 @@ class Blobs:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._is_indexed = False
 
     def put(self, run: str, name: str, chunks: Iterable[Any]) -> None:
         """Upload, publish, and remove the upload that was published before."""
@@ -81,7 +88,9 @@ class Blobs:
     def _publish(self, key: str, pointer: Entry) -> Entry | None:
         """Point a name to an upload, and return the pointer that was replaced."""
         before = ReturnDocument.BEFORE
-        pointers = self.connection.collection(BLOBS)
+        # With decoders of types the driver trips over the server's word that it is about to step down.
+        plain: CodecOptions[Entry] = CodecOptions()
+        pointers = self.connection.collection(BLOBS).with_options(codec_options=plain)
         try:
             found = pointers.find_one_and_replace({"_id": key}, pointer, upsert=True, return_document=before)
         except DuplicateKeyError:  # somebody else published the first one in this moment
@@ -90,15 +99,46 @@ class Blobs:
         return replaced
 
     def _upload(self, run: str, key: str, chunks: Iterable[Any]) -> tuple[ObjectId, int]:
-        """Upload chunks; if they or the server fail, nothing of them stays that can be removed."""
-        bucket = GridFSBucket(self.connection.database, GRID, CHUNK)
-        size = 0
-        with self.connection.explained(f"uploading {key}"):
-            with bucket.open_upload_stream(key, metadata={"run": str(run)}) as stream:
-                for piece in _pieces(chunks):
-                    stream.write(piece)
-                    size += len(piece)
-            return stream._id, size
+        """Upload chunks, as any GridFS driver reads them; return the upload and its size in bytes.
+
+        Each request may be repeated: what it inserts has its ``_id`` from here.  If the chunks
+        fail, nothing of them stays; if the server does, it is asked for nothing more.
+        """
+        self._index()
+        file, size, doing = ObjectId(), 0, f"uploading {key}"
+        pieces, numbers = _pieces(chunks), count()
+        there = self.connection.collection(f"{GRID}.chunks")
+        try:
+            while batch := list(islice(pieces, TOGETHER)):
+                entries = [
+                    {"_id": ObjectId(), "files_id": file, "n": next(numbers), "data": piece}
+                    for piece in batch
+                ]
+                self.connection.write(doing, partial(_insert, there, entries))
+                size += sum(map(len, batch))
+            entry = {"_id": file, "length": size, "chunkSize": CHUNK, "uploadDate": datetime.now(UTC)}
+            entry |= {"filename": key, "metadata": {"run": str(run)}}
+            files = self.connection.collection(f"{GRID}.files")
+            self.connection.write(doing, partial(_insert, files, [entry]))
+        except StoreUnreachable:
+            raise
+        except BaseException:
+            with suppress(StoreError):
+                self._discard(key, [file])
+            raise
+        return file, size
+
+    def _index(self) -> None:
+        """Make sure that chunks are found by their upload, before there are any."""
+        if self._is_indexed:
+            return
+        chunks = self.connection.collection(f"{GRID}.chunks")
+        with self.connection.explained("looking at the indexes"):
+            found = {tuple(index["key"]) for index in chunks.index_information().values()}
+        keys = [("files_id", 1), ("n", 1)]
+        if tuple(keys) not in found:
+            self.connection.write("indexing", partial(chunks.create_index, keys, unique=True))
+        self._is_indexed = True
 
     def _download(self, key: str, pointer: Entry) -> bytearray | None:
         """Return what was uploaded; None if it is not all there."""
@@ -122,9 +162,29 @@ class Blobs:
             self.connection.write(f"removing uploads of {key}", partial(there.delete_many, condition))
 
 
+def _insert(there: Any, entries: list[Entry]) -> None:
+    """Insert entries that are ours alone, those that an attempt of unknown outcome left out."""
+    try:
+        there.insert_many(entries, ordered=False)
+    except BulkWriteError as error:
+        refused = [one for one in error.details["writeErrors"] if one["code"] != TAKEN]
+        if refused or error.details["writeConcernErrors"]:
+            raise
+
+
 def _pieces(chunks: Iterable[Any]) -> Iterator[bytes]:
-    """Cut chunks, so that a large one is never copied whole."""
+    """Cut and join chunks to pieces of one size, the last one shorter; none is copied twice."""
+    rest = bytearray()
     for chunk in chunks:
         view = memoryview(chunk).cast("B")
-        for begin in range(0, len(view), CHUNK):
-            yield bytes(view[begin : begin + CHUNK])
+        begin = min(-len(rest) % CHUNK, len(view))
+        rest += view[:begin]
+        if len(rest) == CHUNK:
+            yield bytes(rest)
+            rest.clear()
+        end = begin + (len(view) - begin) // CHUNK * CHUNK
+        for at in range(begin, end, CHUNK):
+            yield bytes(view[at : at + CHUNK])
+        rest += view[end:]
+    if rest:
+        yield bytes(rest)

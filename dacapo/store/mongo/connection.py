@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from pymongo.write_concern import WriteConcern
 
 from dacapo.errors import InvalidOptions
 
-from .refusals import translated
+from .refusals import is_unknown, translated
 from .server import Client, Server
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ ATTEMPTS = 3
 Answer = TypeVar("Answer")
 
 _clients: dict[Server, Client] = {}
+_making = threading.Lock()  # two threads make one client
 _inherited: list[Client] = []  # of the process that this one was forked from: neither used nor closed
 
 
@@ -68,9 +70,13 @@ class Connection:
     @property
     def client(self) -> Client:
         """This process's client of the server."""
-        if self.server not in _clients:
-            _clients[self.server] = self.server.connect()
-        return _clients[self.server]
+        found = _clients.get(self.server)
+        if found is not None:
+            return found
+        with _making:
+            if self.server not in _clients:
+                _clients[self.server] = self.server.connect()
+            return _clients[self.server]
 
     @property
     def database(self) -> Database[dict[str, Any]]:
@@ -102,10 +108,10 @@ class Connection:
             for _ in range(ATTEMPTS - 1):
                 try:
                     return action()
-                except errors.AutoReconnect as error:
-                    if error.timeout:
+                except errors.PyMongoError as error:
+                    if not is_unknown(error):
                         raise
-                    logger.info("%s: the connection broke; trying again", doing)
+                    logger.info("%s: the answer is unknown; trying again", doing)
             return action()
 
     def create(self, collection: str, entry: dict[str, Any]) -> bool:
@@ -133,7 +139,9 @@ def close_all() -> None:
 
 
 def _forget() -> None:
-    """Leave the parent's clients alone in a forked process: sockets cannot be shared."""
+    """Leave the parent's clients alone in a forked process: sockets cannot be shared, nor locks."""
+    global _making
+    _making = threading.Lock()
     _inherited.extend(_clients.values())
     _clients.clear()
 

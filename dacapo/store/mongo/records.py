@@ -15,6 +15,7 @@ import numpy as np
 from dacapo.documents import Document, from_json, to_json
 from dacapo.store import plain_data
 from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.history import read_past, write_past
 from dacapo.store.previews import Outline, decode_preview, encode_preview, has_preview
 
 Entry = dict[str, Any]
@@ -68,12 +69,20 @@ def _is_odd(value: Any) -> bool:
 def write_epoch(run: str, epoch: Epoch) -> Entry:
     """Return the entry of an epoch."""
     key = epoch_key(run, epoch.number)
-    return {"_id": key, "run": str(run), "epoch": epoch.number, "start": epoch.start, "token": token()}
+    past = {} if epoch.past is None else {"past": write_past(epoch.past)}
+    return {
+        "_id": key,
+        "run": str(run),
+        "epoch": epoch.number,
+        "start": epoch.start,
+        "token": token(),
+        **past,
+    }
 
 
 def read_epoch(entry: Entry) -> Epoch:
     """Return the epoch of an entry."""
-    return Epoch(entry["epoch"], entry["start"])
+    return Epoch(entry["epoch"], entry["start"], read_past(entry["past"]) if "past" in entry else None)
 
 
 def write_block(run: str, epoch: int, block: Block) -> Entry:

@@ -9,7 +9,20 @@ from dacapo.redaction import redacted
 
 from . import roles
 
-UNAUTHORIZED, WRONG_LOGIN, INVALID, TOO_LARGE = 13, 18, 121, 10334
+UNAUTHORIZED, WRONG_LOGIN, NO_MAJORITY, INVALID, TOO_LARGE = 13, 18, 64, 121, 10334
+
+
+def is_unknown(error: Exception) -> bool:
+    """Say whether something may have been done or not, so that only doing it again tells.
+
+    Time-outs are not meant: there is no time left to do it again.
+    """
+    if not isinstance(error, errors.PyMongoError) or error.timeout:
+        return False
+    if isinstance(error, errors.BulkWriteError):
+        return bool(error.details["writeConcernErrors"])
+    lost = isinstance(error, errors.AutoReconnect | errors.WriteConcernError)
+    return lost or getattr(error, "code", None) == NO_MAJORITY
 
 
 def translated(error: Exception, what: str) -> DacapoError:
@@ -27,7 +40,7 @@ def translated(error: Exception, what: str) -> DacapoError:
             f"{what}: MongoDB keeps at most 16 MB in one document, and this one is larger; "
             "keep large data in files and name them in the config"
         )
-    if isinstance(error, errors.ConnectionFailure) or getattr(error, "timeout", False):
+    if isinstance(error, errors.ConnectionFailure) or getattr(error, "timeout", False) or is_unknown(error):
         return _unreachable(reason, what)
     if code == INVALID:
         return StoreError(f"{what}: the database refuses it as malformed ({reason})")

@@ -25,7 +25,7 @@ EXISTS = 48
 FORMAT = 1
 # With names of their own, DaCapo's collections can lie beside those of earlier versions.
 META, EPOCHS, STATS, SCORES = "dacapo.meta", "dacapo.epochs", "dacapo.stats", "dacapo.scores"
-BLOBS, GRID = "dacapo.blobs", "dacapo.weights"
+BLOBS, GRID, LEASES = "dacapo.blobs", "dacapo.weights", "dacapo.leases"
 DOCUMENTS = "dacapo.documents"
 RUNS = f"{DOCUMENTS}.runs"
 KINDS = ("runs", "tasks", "architectures", "trainers", "datasplits", "datasets", "arrays", "best")
@@ -39,10 +39,13 @@ _FIELDS: dict[str, dict[str, Any]] = {
     | {"metrics": {"bsonType": "array"}, "columns": {"bsonType": "array", "items": _BYTES}},
     SCORES: _LOG
     | {"iteration": _NUMBER, "dataset": _TEXT, "labels": {"bsonType": "object"}, "values": _BYTES},
+    LEASES: {"_id": _TEXT, "run": _TEXT, "number": _NUMBER, "beat": _NUMBER, "token": _TEXT}
+    | {"holder": {"bsonType": "object"}, "beat_at": {"bsonType": "date"}},
     BLOBS: {"_id": _TEXT, "run": _TEXT, "name": _TEXT, "size": _NUMBER, "file": {"bsonType": "objectId"}},
 }
 _DOCUMENT = {"_id": _TEXT, "token": _TEXT}
 _INDEXES = (
+    (LEASES, [("open", ASCENDING)], False),
     (f"{GRID}.files", [("filename", ASCENDING), ("uploadDate", ASCENDING)], False),
     (f"{GRID}.chunks", [("files_id", ASCENDING), ("n", ASCENDING)], True),
 )

@@ -28,6 +28,8 @@ Client = MongoClient[dict[str, Any]]
 
 # In milliseconds, unless option or URI say otherwise.  Without them a driver waits for minutes.
 TIME_OUTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000, "timeoutMS": 25_000}
+# How often servers are asked how they are: a new primary has to be seen well before a time-out.
+HEARTBEAT = {"heartbeatFrequencyMS": 2_000}
 _INSECURE = {"tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"}
 
 
@@ -83,14 +85,16 @@ class Server:
                 key.lower(): value
                 for key, value in parse_uri(self.uri, validate=True, warn=False)["options"].items()
             }
-        except (errors.ConfigurationError, errors.ConnectionFailure, ValueError) as error:
+        except (errors.ConfigurationError, errors.ConnectionFailure, ValueError, OSError) as error:
             # What the driver says may hold a part of the password, so only its kind is passed on.
             raise InvalidOptions(
                 f"mongo_db_host is no URI of a MongoDB server ({type(error).__name__}); it should read "
-                "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40"
+                "mongodb://user:password@host:27017/, with odd characters of the password quoted as %40, and "
+                "name files that are there"
             ) from None
         self._check_tls(given)
         settings = self._time_outs(given) | self._login() | self._tls()
+        settings |= {key: value for key, value in HEARTBEAT.items() if key.lower() not in given}
         try:
             return MongoClient(self.uri, appname="dacapo", tz_aware=True, retryWrites=True, **settings)
         except (errors.ConfigurationError, errors.ConnectionFailure, ValueError, OSError) as error:

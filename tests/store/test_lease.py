@@ -1,0 +1,300 @@
+"""Leases: who is refused and told what, who is found to be dead, and what happens to those who come late."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+
+from dacapo.errors import LeaseHeld, LeaseLost, StoreError, StoreUnreachable
+from dacapo.store.backend import Claim
+from dacapo.store.files import FileBackend
+from dacapo.store.holder import Holder
+from dacapo.store.lease import Watch, take
+from dacapo.store.memory import MemoryBackend
+from dacapo.store.stats_store import StatsStore
+from dacapo.store.weights_store import Weights, WeightsStore
+from dacapo.testing.stores import stats_of
+
+ELSEWHERE = Holder(
+    user="ann", host="gpu7", pid=41, job="SLURM job 7", doing="validate", since="Monday", seconds=0.2
+)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> FileBackend:
+    return FileBackend(tmp_path)
+
+
+def claimed(backend: FileBackend | MemoryBackend, holder: Holder, run: str = "run") -> None:
+    assert backend.claim(run, Claim(0, holder.write()))
+
+
+def ended_process() -> Holder:
+    """Return the holder that a process which has ended was."""
+    code = (
+        "from dacapo.store.holder import Holder; import json; print(json.dumps(Holder.here('train').write()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return Holder(**json.loads(done.stdout))
+
+
+def test_who_is_refused_is_told_who_has_the_run_and_what_to_do(backend):
+    claimed(backend, attrs.evolve(ELSEWHERE, seconds=60.0))
+    with pytest.raises(LeaseHeld) as refused:
+        take(backend, "run", "train")
+    for part in (
+        "run run cannot be taken to train it",
+        "ann on gpu7 (pid 41, SLURM job 7) to validate it since Monday, last sign of life 0 s ago",
+        "Wait for its end, or stop it there",
+        "60 s after its last sign of life",
+    ):
+        assert part in str(refused.value)
+    assert refused.value.exit_code == 6
+
+
+def test_a_holder_says_who_it_is(monkeypatch):
+    for name in ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert Holder.here("train").job is None
+    monkeypatch.setenv("LSB_JOBID", "12")
+    assert Holder.here("train").job == "LSF job 12"
+    assert f"(pid {os.getpid()}, LSF job 12)" in str(Holder.here("train"))
+    assert str(Holder()) == "somebody on an unknown host"
+
+
+def test_what_a_claim_says_badly_is_left_open():
+    for seconds in ("soon", 0, -1, None, 1e9):
+        assert Holder.read({"seconds": seconds, "stranger": 1}) == Holder()
+
+
+def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(backend):
+    gone = attrs.evolve(ended_process(), seconds=1000.0)
+    claimed(backend, gone)
+    assert gone.is_gone() and not Holder.here("train").is_gone()
+    with take(backend, "run", "train") as lease:
+        assert lease.number == 1
+
+
+@pytest.mark.parametrize("change", [{"machine": "another boot"}, {"machine": None}, {"started": None}])
+def test_of_other_machines_nothing_is_known(backend, change):
+    holder = attrs.evolve(ended_process(), **change)
+    assert not holder.is_gone()
+    claimed(backend, holder)
+    with pytest.raises(LeaseHeld):
+        take(backend, "run", "train")
+
+
+def test_a_number_given_to_another_process_since_is_told_apart():
+    assert attrs.evolve(Holder.here("train"), started="0").is_gone()
+
+
+def test_a_holder_in_files_that_beats_while_it_is_watched_is_alive(backend):
+    holder = attrs.evolve(ELSEWHERE, seconds=0.5)
+    claimed(backend, holder)
+    claim_file = next(backend.stats.rglob("0.claim"))
+    os.utime(claim_file, (1, 1))  # as if it had been quiet for years
+    beats = threading.Timer(0.2, lambda: backend.renew_claim("run", 0))
+    beats.start()
+    begun = time.monotonic()
+    with pytest.raises(LeaseHeld):
+        take(FileBackend(backend.root), "run", "train")
+    assert time.monotonic() - begun < 10
+    beats.join()
+
+
+def test_clocks_of_hosts_do_not_matter(backend, monkeypatch):
+    claimed(backend, ELSEWHERE)
+    claim_file = next(backend.stats.rglob("0.claim"))
+    for skew in (3600, -3600):
+        monkeypatch.setattr(time, "time", lambda skew=skew: 1e9 + skew)
+        os.utime(claim_file, (time.time(), time.time()))
+        watch = Watch()
+        assert not watch.has_ceased(backend, "run", backend.newest_claim("run"))
+    with take(backend, "run", "train", seconds=0.3) as lease:
+        assert lease.number == 1
+        time.sleep(0.6)
+        with pytest.raises(LeaseHeld):
+            take(FileBackend(backend.root), "run", "train")
+
+
+def test_a_claim_from_the_future_is_watched_and_not_believed(backend):
+    claimed(backend, ELSEWHERE)
+    claim_file = next(backend.stats.rglob("0.claim"))
+    os.utime(claim_file, (time.time() + 3600,) * 2)
+    assert backend.newest_claim("run").idle is None
+    take(backend, "run", "train").release()
+
+
+def test_a_watch_looks_only_once_each_time(backend):
+    watch = Watch()
+    claimed(backend, ELSEWHERE)
+    time.sleep(0.3)
+    with pytest.raises(LeaseHeld):
+        take(backend, "run", "train", watch=watch)
+    time.sleep(0.3)
+    take(backend, "run", "train", watch=watch).release()
+
+
+def test_a_damaged_claim_still_stands(backend):
+    claimed(backend, ELSEWHERE)
+    next(backend.stats.rglob("0.claim")).write_bytes(b"\x00garbage")
+    with pytest.raises(LeaseHeld, match="somebody on an unknown host"):
+        take(backend, "run", "train")
+
+
+def test_a_store_that_cannot_be_written_does_not_say_how_long_ago(backend, monkeypatch):
+    claimed(backend, ELSEWHERE)
+
+    def refuse(self: Path, **options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert backend.newest_claim("run").idle is None
+
+
+def test_a_lease_that_was_released_is_no_lease(backend):
+    store = StatsStore(backend)
+    with take(backend, "run", "train") as lease:
+        store.write_under(lease)
+        store.store_training_stats("run", stats_of(0, 5))
+    for attempt in (lease.check, lease.begin, lambda: store.store_training_stats("run", stats_of(0, 9))):
+        with pytest.raises(LeaseLost, match="was released; take another one"):
+            attempt()
+    lease.release()
+    assert len(store.retrieve_training_stats("run")) == 5
+
+
+def test_who_lost_the_lease_is_told_by_the_thread_beside(backend):
+    lease = take(backend, "run", "train", seconds=0.2)
+    assert backend.claim("run", Claim(1, ELSEWHERE.write()))
+    for _ in range(200):
+        time.sleep(0.02)
+        try:
+            lease.raise_if_lost()
+        except LeaseLost as error:
+            assert "taken over by ann on gpu7" in str(error)
+            break
+    else:
+        pytest.fail("nobody noticed")
+    lease.release()
+    assert not backend.newest_claim("run").released
+
+
+def test_a_lease_whose_record_is_gone_is_lost(tmp_path):
+    memory = MemoryBackend(str(tmp_path))
+    lease = take(memory, "run", "train")
+    memory._content.claims.clear()
+    with pytest.raises(LeaseLost, match="its record is gone"):
+        lease.confirm()
+
+
+def test_a_store_that_does_not_answer_takes_no_lease_away(backend, monkeypatch, caplog):
+    def away(run: str, number: int) -> bool:
+        raise StoreUnreachable("the server is away")
+
+    with take(backend, "run", "train", seconds=0.1) as lease:
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, "renew_claim", away)
+            time.sleep(0.3)
+            lease.raise_if_lost()
+            with pytest.raises(StoreUnreachable):
+                lease.check()
+        lease.check()
+        lease.begin(0)
+        monkeypatch.setattr(backend, "release_claim", away)
+    assert "no sign of life could be given" in caplog.text and "ends by itself in 0.1 s" in caplog.text
+
+
+def test_what_is_written_without_a_lease_waits_for_those_who_have_one(backend):
+    with take(backend, "run", "train"):
+        for attempt in (
+            lambda: StatsStore(backend).begin_epoch("run", 0),
+            lambda: StatsStore(backend).store_training_stats("run", stats_of(0, 5)),
+            lambda: WeightsStore(backend).store_weights("run", 1, Weights({})),
+        ):
+            with pytest.raises(LeaseHeld):
+                attempt()
+    StatsStore(backend).store_training_stats("run", stats_of(0, 5))
+    WeightsStore(backend).store_weights("run", 1, Weights({}))
+
+
+def test_going_back_under_a_lease_takes_the_next_number(backend):
+    store = StatsStore(backend)
+    with take(backend, "run", "train") as lease:
+        store.write_under(lease)
+        stats = stats_of(0, 20)
+        store.store_training_stats("run", stats)
+        stats.delete_after(10)
+        stats.append(*stats_of(10, 15, loss=3.0).since(0))
+        store.store_training_stats("run", stats)
+        assert lease.number == 1 and backend.newest_claim("run").number == 1
+        assert StatsStore(backend).retrieve_training_stats("run") == stats
+        assert backend.claim("run", Claim(2, ELSEWHERE.write()))
+        stats.delete_after(5)
+        stats.append(*stats_of(5, 6).since(0))
+        with pytest.raises(LeaseLost, match="ann on gpu7"):
+            store.store_training_stats("run", stats)
+    assert [len(block.iterations) for block in backend.blocks("run", 0)] == [20]
+
+
+def test_numbers_go_on_where_runs_have_epochs_without_claims(backend):
+    StatsStore(backend).store_training_stats("run", stats_of(0, 5))
+    with take(backend, "run", "train") as lease:
+        assert lease.number == 1
+        assert lease.begin() == 1
+    assert len(StatsStore(backend).retrieve_training_stats("run")) == 5
+
+
+def test_a_lease_that_begins_at_the_end_cuts_nothing(backend):
+    store, weights = StatsStore(backend), WeightsStore(backend)
+    store.store_training_stats("run", stats_of(0, 5))
+    weights.store_weights("run", 5, Weights({}))
+    for _ in range(2):
+        with take(backend, "run", "validate") as lease:
+            weights.write_under(lease)
+            weights.store_best("run", 5, "a", "dice", 0.5)
+    assert weights.retrieve_best("run", "a", "dice") == 5
+    assert store.retrieve_training_stats("run") == stats_of(0, 5)
+    assert weights.latest_iteration("run") == 5
+
+
+def test_a_checkpoint_written_again_under_a_lease_takes_the_place_of_the_first(backend):
+    weights = WeightsStore(backend)
+    weights.store_weights("run", 5, Weights({"value": 0}))
+    with take(backend, "run", "train") as lease:
+        weights.write_under(lease)
+        for value in (1, 2):
+            weights.store_weights("run", 6, Weights({"value": value}))
+        weights.store_weights("run", 5, Weights({"value": 3}))
+    assert weights.retrieve_weights("run", 6).model == {"value": 2}
+    assert weights.retrieve_weights("run", 5).model == {"value": 3}
+    assert len(backend.blobs("run", "iterations/6/")) == 2
+    WeightsStore(backend).store_weights("run", 6, Weights({"value": 4}))
+    assert weights.retrieve_weights("run", 6).model == {"value": 4}
+
+
+def test_a_run_that_is_held_is_not_deleted(backend, tmp_path):
+    from dacapo.store.array_store import LocalArrayStore
+    from dacapo.store.config_store import ConfigStore
+    from dacapo.store.deletion import delete_run
+
+    stores = (
+        ConfigStore(backend), StatsStore(backend), WeightsStore(backend), LocalArrayStore(tmp_path)
+    )  # fmt: skip
+    stores[1].store_training_stats("run", stats_of(0, 5))
+    with take(backend, "run", "train"), pytest.raises(LeaseHeld, match="cannot be taken to delete it"):
+        delete_run("run", *stores)
+    assert delete_run("run", *stores) == ["stats"]
+    with take(backend, "run", "train") as lease:
+        assert lease.number > 1  # numbers are never given again, so that whoever slept stays late
+    with pytest.raises(StoreError, match="no such config"):
+        delete_run("unknown", *stores)
+    assert backend.newest_claim("unknown") is None
