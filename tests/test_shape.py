@@ -29,8 +29,7 @@ FLOORS = [
      "dacapo.experiments.validation_scores", "dacapo.experiments"),
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
-    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.delivery",
-     "dacapo"),
+    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo"),
     ("dacapo.cli", "dacapo.testing", "dacapo.demo"),
 ]  # fmt: skip
 

@@ -107,13 +107,6 @@ def remove_tree(path: Path) -> bool:
     return True
 
 
-def move(path: Path, target: Path) -> None:
-    """Give a folder another name beside it, which has to be free."""
-    with explained(path, "moving"):
-        path.rename(target)
-        sync_folder(path.parent)
-
-
 def remove_file(path: Path) -> bool:
     """Remove a file; return False if there is none."""
     with explained(path, "removing"):

@@ -140,8 +140,8 @@ class StatsStore:
     def compact(self, run: str | Repeated) -> int:
         """Merge small appends of the newest epoch, which reads faster; return how many there were.
 
-        Storing does so from time to time, training at its end, and ``begin_epoch`` for the epoch
-        before.  It may be done at any time, also while somebody reads or writes.
+        Storing does so from time to time, and ``begin_epoch`` for the epoch before.  It may be done
+        at any time, also while somebody reads or writes.
         """
         key = run_key(run)
         newest = self.backend.newest_epoch(key)
