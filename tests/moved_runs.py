@@ -19,6 +19,8 @@ from dacapo.experiments.validation_scores import ValidationIterationScores, Vali
 from dacapo.store.backend import Block
 from dacapo.store.blocks import encode_scores
 from dacapo.store.config_store import CLASSES, ConfigStore
+from dacapo.store.history import write_epoch
+from dacapo.store.lease import take
 from dacapo.store.place import Place
 from dacapo.store.remarks import Remarks
 from dacapo.store.run_content import StoredRun
@@ -67,12 +69,17 @@ def fill_run(place: Place, config: RunConfig, seed: float = 0.0) -> None:
     trained.delete_after(50)
     trained.append(*stats_of(50, 55, 7.0).since(0))
     stats.store_training_stats(config, trained)
-    weights = WeightsStore(place.weights)
+    weights = WeightsStore(place.weights, place.documents)
+    weights.store_weights(config, 10, Weights({"layer": np.zeros(3)}))
+    weights.store_best(config, 10, "crop a/b", "voi", value=0.25)
+    lease = take(place.documents, config.key, "train")
+    weights.write_under(lease)
     for iteration in (20, 40):
         model = {"layer": np.full((3, 4), iteration + seed), "empty": np.zeros((0, 2))}
         weights.store_weights(config, iteration, Weights(model, {"state": {0: {"step": iteration}}}))
     for dataset, criterion, best in (("crop a/b", "dice", 40), ("c", "voi", 20)):
         weights.store_best(config, best, dataset, criterion, value=0.5, parameters=parameters[0])
+    lease.release()
 
 
 def fill(place: Place) -> None:
@@ -101,7 +108,7 @@ def everything(place: Place) -> dict[str, Any]:
 def run_of(place: Place, key: Any) -> dict[str, Any]:
     """Return all that can be read of a run."""
     content = StoredRun(place, key)
-    stats, weights = StatsStore(place.documents), WeightsStore(place.weights)
+    stats, weights = StatsStore(place.documents), WeightsStore(place.weights, place.documents)
     checkpoints = {}
     for iteration in weights.iterations(key):
         read = weights.retrieve_weights(key, iteration)
@@ -109,7 +116,7 @@ def run_of(place: Place, key: Any) -> dict[str, Any]:
         checkpoints[iteration] = model, read.optimizer
     read = stats.retrieve_training_stats(key)
     return {
-        "epochs": content.epochs(),
+        "epochs": list(map(write_epoch, content.epochs())),
         "stats": {epoch.number: rows(content.blocks(epoch.number)) for epoch in content.epochs()},
         "scores": {epoch.number: [encode_scores(one) for one in content.scores(epoch.number)]
                    for epoch in content.epochs()},

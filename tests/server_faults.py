@@ -102,6 +102,14 @@ def failing(uri: str, command: str, fault: dict[str, Any]) -> Iterator[Callable[
             client.admin.command(off)
 
 
+def wrong(backend: MongoBackend, kind: Kind, calls: int) -> int:
+    """Return how many of some writes were not done exactly once; a removal leaves nothing."""
+    stored, asked = kind.stored(backend), list(range(calls))
+    if kind.name.startswith("remov"):
+        return int(stored != [0])
+    return len(set(asked) ^ set(stored)) + len(stored) - len(set(stored))
+
+
 def unpublished(backend: MongoBackend) -> int:
     """Return how many uploads and chunks there are that no checkpoint is made of."""
     database = backend._connection.database

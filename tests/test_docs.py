@@ -45,8 +45,8 @@ def test_commands_on_the_page_exist(page):
     for source in blocks(page, "(?:bash|sh|console)"):
         for line in re.findall(r"^\$? ?dacapo (.+)$", source, flags=re.M):
             words = line.split("#")[0].split()
-            command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
-            depth = command if command[:1] in (["run"], ["store"]) else command[:1]
+            command = [word for word in words[:2] if re.fullmatch(r"[a-z][a-z-]*", word)]
+            depth = command if command[:1] in (["run"], ["store"], ["queue"]) else command[:1]
             result = CliRunner().invoke(cli, [*depth, "--help"])
             assert result.exit_code == 0, line
             for option in re.findall(r"(?<= )--[a-z-]+", line):
@@ -57,3 +57,14 @@ def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_every_test_that_is_promised_exists():
+    page = (ROOT / "docs" / "promises.md").read_text()
+    rows = "\n".join(re.findall(r"^\| P.*", page, flags=re.M))
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", rows)
+    assert len(named) > 20
+    for path, name in named:
+        source = (ROOT / "tests" / path).read_text()
+        assert not name or f"def {name}(" in source, f"{path}::{name}"
+    assert re.findall(r"^\| (P\d+) \|", page, flags=re.M) == [f"P{n}" for n in range(1, 23) if n != 19]

@@ -24,13 +24,13 @@ FLOORS = [
     ("dacapo.registry",),
     ("dacapo.config", "dacapo.names"),
     ("dacapo.documents", "dacapo.options", "dacapo.provenance", "dacapo.progress", "dacapo.redaction",
-     "dacapo.stopping"),
+     "dacapo.stopping", "dacapo.resources", "dacapo.child"),
     ("configs", "dacapo.experiments.run_config", "dacapo.experiments.training_stats",
      "dacapo.experiments.validation_scores", "dacapo.experiments"),
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
-    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo"),
-    ("dacapo.cli", "dacapo.testing", "dacapo.demo"),
+    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.worker", "dacapo"),
+    ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
 ]  # fmt: skip
 
 

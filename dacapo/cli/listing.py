@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dacapo.store.listing import Listed
 
 PARTS = ("task", "architecture", "trainer", "datasplit")
-COLUMNS = ("run", *PARTS, "trained", "of", "owner", "stored", "tags", "note")
+COLUMNS = ("run", *PARTS, "trained", "of", "owner", "stored", "held", "tags", "note")
 # How far a run is trained is asked run by run.
 MOST_WITH_PROGRESS = 1000
 LONGEST_NOTE_SHOWN = 40
@@ -47,15 +47,19 @@ def list_runs(as_json: bool, limit: int | None, archived: bool, **asked: Any) ->
     if limit:
         newest = sorted(found, key=lambda one: str(one.fields["stored"] or ""))[-limit:]
         found = sorted(newest, key=lambda one: one.key)
-    rows = [_row(one, reached, as_json) for one, reached in zip(found, _progress(found), strict=True)]
+    holders = _holders(as_json)
+    rows = [
+        _row(one, reached, holders.get(one.key), as_json)
+        for one, reached in zip(found, _progress(found), strict=True)
+    ]
     columns: tuple[str, ...] = COLUMNS
     if not as_json:
-        at = [n for n, name in enumerate(COLUMNS) if name in COLUMNS[:-2] or any(row[n] for row in rows)]
+        at = [n for n, name in enumerate(COLUMNS) if name in COLUMNS[:-3] or any(row[n] for row in rows)]
         columns, rows = tuple(COLUMNS[n] for n in at), [tuple(row[n] for n in at) for row in rows]
     show(columns, rows, as_json, nothing="there are no such runs; store one with  dacapo run create FILE")
 
 
-def _row(one: Listed, reached: int | None, as_json: bool) -> tuple[Any, ...]:
+def _row(one: Listed, reached: int | None, holder: Any, as_json: bool) -> tuple[Any, ...]:
     """Return the line of a run; for people with times and notes cut short."""
     stored, tags, note = one.fields["stored"], list(one.tags), one.note
     parts = (one.fields[part] for part in PARTS)
@@ -67,7 +71,26 @@ def _row(one: Listed, reached: int | None, as_json: bool) -> tuple[Any, ...]:
         )
         note = note if one.note else ""
     shown = tags if as_json else ", ".join(tags)
-    return (one.key, *parts, reached, one.fields["iterations"], one.fields["owner"], stored, shown, note)
+    return (
+        one.key,
+        *parts,
+        reached,
+        one.fields["iterations"],
+        one.fields["owner"],
+        stored,
+        holder,
+        shown,
+        note,
+    )
+
+
+def _holders(as_json: bool) -> dict[str, Any]:
+    """Return who holds runs now, or held them until they died, by run."""
+    from dacapo.store.create_store import create_stats_store
+    from dacapo.store.lease import held, in_words
+
+    claims = create_stats_store().backend.open_claims()
+    return {run: held(claim) if as_json else in_words(claim) for run, claim in claims.items()}
 
 
 def _progress(found: list[Listed]) -> list[int | None]:

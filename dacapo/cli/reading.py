@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.store.config_store import ConfigStore
     from dacapo.store.envelopes import Envelope
+    from dacapo.store.weights_store import BestRecord, WeightsStore
 
 STATS_SHOWN = 10
 SUMMARY = ("metric", "first", "last", "least", "largest", "mean", "measured")
@@ -43,7 +44,8 @@ def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) ->
     """Show the best checkpoint and parameters for each dataset and score."""
     from dacapo.store.create_store import create_config_store, create_weights_store
 
-    records = create_weights_store().best(_stored(create_config_store(), run))
+    key, weights = _stored(create_config_store(), run), create_weights_store()
+    records = weights.best(key) or _best_by_scores(key, weights)
     chosen = [
         record
         for record in records
@@ -99,6 +101,15 @@ def stats(run: str, last: int | None, summary: bool, points: int | None, as_json
         as_json,
         nothing=nothing,
     )
+
+
+def _best_by_scores(key: str, weights: WeightsStore) -> list[BestRecord]:
+    """Return what is best by the scores: earlier versions did not record it."""
+    from dacapo.store.create_store import create_stats_store
+    from dacapo.store.legacy.best import best_of
+
+    kept = weights.iterations(key)
+    return list(best_of(create_stats_store().retrieve_validation_scores(key), kept)) if kept else []
 
 
 def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:

@@ -59,13 +59,17 @@ def create(file: Path) -> None:
 def show_run(name: str, as_json: bool) -> None:
     """Print what is stored of a run, in the form that  dacapo run create  reads."""
     from dacapo.documents import META
-    from dacapo.store.create_store import create_config_store
+    from dacapo.store.create_store import create_config_store, create_stats_store
+    from dacapo.store.lease import held
 
     store = create_config_store()
     document = store.retrieve_document("runs", name)
+    claim = create_stats_store().backend.newest_claim(store.find("runs", name))
     said = {"tags": store.tags("runs", name), "notes": store.notes("runs", name)}
     # Among what the store knows, so that  dacapo run create  reads the whole.
     remarks = {what: [attrs.asdict(one) for one in found] for what, found in said.items() if found}
+    if claim is not None and not claim.released:
+        remarks["held"] = [held(claim)]
     document = document | {META: {**document.get(META, {}), **remarks}}
     if as_json:
         show_json(document)

@@ -7,6 +7,7 @@ import click
 from .commands import Group
 from .moving import copy
 from .store_roles import make_roles, roles
+from .upgrading import import_legacy, upgrade
 
 
 @click.group(cls=Group)
@@ -29,5 +30,5 @@ def init(with_roles: bool) -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-store.add_command(copy)
-store.add_command(roles)
+for command in (copy, import_legacy, roles, upgrade):
+    store.add_command(command)

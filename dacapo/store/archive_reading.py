@@ -33,7 +33,7 @@ from .run_content import Checkpoint, RunContent
 
 _MEMBER = re.compile(
     r"(config|epochs|best|remarks)\.json|(stats|scores)/\d{1,18}"
-    r"|checkpoints/\d{1,18}/(manifest\.json|[a-z_]{1,40}-[0-9a-f]{1,32}\.safetensors)",
+    r"|checkpoints/\d{1,18}/(manifest\.json|[a-z_]{1,40}(-\d{1,18})?-[0-9a-f]{1,32}\.safetensors)",
     re.ASCII,
 )
 _CHUNK = 2**20

@@ -19,6 +19,7 @@ from dacapo.documents import Document
 
 from .listing import Found, Query, chosen, row_of
 from .previews import Outline, outline_of
+from .queue_backend import QueueBackend
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -110,7 +111,7 @@ class ScoresRecord:
     values: NDArray[np.float64]
 
 
-class StoreBackend(ABC):
+class StoreBackend(QueueBackend, ABC):
     """Keeps documents, append-only logs and blobs; knows nothing of what they mean.
 
     Keys, runs and blob names are made of segments joined by ``/``, each safe to be part of a
@@ -178,7 +179,8 @@ class StoreBackend(ABC):
         """
         query.check(collection, fields)
         found = ((key, self.get(collection, key)) for key in self.keys(collection, query.prefix))
-        return chosen([(key, row_of(collection, one)) for key, one in found if one], query, fields)
+        rows = [(key, row_of(collection, one)) for key, one in found if one is not None]
+        return chosen(rows, query, fields)
 
     # claims: who may write to a run
 

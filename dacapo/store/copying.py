@@ -8,10 +8,19 @@ from fnmatch import fnmatchcase
 
 import attrs
 
-from dacapo.errors import CorruptData, DuplicateNameError, InvalidRequest, NotFound, StoreError
+from dacapo.errors import (
+    CorruptData,
+    DuplicateNameError,
+    InvalidRequest,
+    LeaseHeld,
+    LeaseLost,
+    NotFound,
+    StoreError,
+)
 from dacapo.names import RunKey
 from dacapo.progress import Progress
 
+from .lease import Lease, next_number, take
 from .place import Place
 from .run_content import RunContent, StoredRun
 from .transfer import KINDS, Step, steps_of_config, steps_of_run
@@ -53,11 +62,22 @@ def copy(
 
 
 def copy_run(content: RunContent, target: Place, key: RunKey, *, dry_run: bool = False) -> Copied:
-    """Copy what the target lacks of one run, under the given key."""
+    """Copy what the target lacks of one run, under the given key.
+
+    While it is written the run is held at the target, as it would be for training.
+    """
+    what, documents = f"run {key}", target.documents
     try:
-        return _written(f"run {key}", steps_of_run(content, target, key), dry_run)
-    except (DuplicateNameError, CorruptData) as error:
-        return Copied(f"run {key}", REFUSED, refusals=[error])
+        due = next_number(documents, key)
+        steps = steps_of_run(content, target, key)
+        if dry_run or not steps:
+            return _written(what, steps, dry_run)
+        with take(documents, key, "copy") as lease:
+            if lease.number != due:  # somebody had the run since it was compared
+                steps = steps_of_run(content, target, key)
+            return _written(what, steps, dry_run, lease)
+    except (DuplicateNameError, CorruptData, LeaseHeld, LeaseLost) as error:
+        return Copied(what, REFUSED, refusals=[error])
 
 
 def refused(rows: Iterable[Copied]) -> StoreError | None:
@@ -95,13 +115,15 @@ def _copy_configs(kind: str, keys: list[str], source: Place, target: Place, dry_
     return done
 
 
-def _written(what: str, steps: list[Step], dry_run: bool) -> Copied:
+def _written(what: str, steps: list[Step], dry_run: bool, lease: Lease | None = None) -> Copied:
     """Do the steps, or only count them; a damaged checkpoint is left out."""
     done = Copied(what, (TO_COPY if dry_run else COPIED) if steps else THERE)
     total = 0 if dry_run else sum(step.size for step in steps)
     with Progress(what, round(total / MEGABYTE), unit="MB") as progress:
         for step in steps:
             try:
+                if lease is not None:
+                    lease.check()
                 if not dry_run:
                     step.do()
                     progress.to(round((done.size + step.size) / MEGABYTE))

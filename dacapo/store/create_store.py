@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .backend import StoreBackend
     from .config_store import ConfigStore
     from .lease import Lease
+    from .queue import Queue
     from .stats_store import StatsStore
     from .weights_store import WeightsStore
 
@@ -54,6 +55,13 @@ def create_weights_store(options: DaCapoConfig | None = None, **changes: Any) ->
         return WeightsStore(epochs)
     backend = _backend_type("weights", kind).from_options(chosen)
     return WeightsStore(with_old_data(backend, partial(_backend, chosen)), epochs)
+
+
+def create_queue(options: DaCapoConfig | None = None, **changes: Any) -> Queue:
+    """Open the queue of the runs in the store of configs."""
+    from .queue import Queue
+
+    return Queue(create_config_store(options, **changes))
 
 
 def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> ArrayStore:

@@ -63,6 +63,7 @@ def _delete(
         "weights": lambda: weights_store.delete(key),
         "scores": lambda: stats_store.delete_validation_scores(key),
         "stats": lambda: stats_store.delete_training_stats(key),
+        "history in the queue": lambda: config_store.backend.remove_changes(key),
     }
     gone, stayed = [], []
     for what, delete in steps.items():

@@ -5,6 +5,7 @@
                        /<n>.iterations        its training stats, a framed log
                        /<n>.merged            those that were merged into larger blocks
                        /<n>.scores            its validation scores, a framed log
+<root>/stats/queue/...                        the queue; see queue_files
 <root>/stats/leases/<run>/...                 who holds the run; see ``file_claims``
 <root>/<run>/checkpoints/...                  blobs
 <root>/<run>/best/<dataset>%2F<criterion>.yaml    which checkpoint is best
@@ -33,6 +34,7 @@ from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
 from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
+from .queue_files import FileQueue
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -44,7 +46,7 @@ _YAML, _EPOCH_FILE = ".yaml", ".epoch"
 _BEST = "best"  # what epochs publish: documents in editions
 
 
-class FileBackend(StoreBackend):
+class FileBackend(FileQueue, StoreBackend):
     """Keeps everything below one folder; ``configs`` and ``stats`` may lie elsewhere."""
 
     def __init__(self, root: Path | str, configs: Path | None = None, stats: Path | None = None) -> None:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from dacapo.errors import LeaseHeld, LeaseLost, StoreError
 from dacapo.names import Repeated, run_key
@@ -235,13 +235,21 @@ def take(
         newest = backend.newest_claim(key)
         if newest is not None and not newest.released:
             _refuse_if_alive(backend, key, doing, newest, watch)
-        epoch = backend.newest_epoch(key)
-        number = 1 + max(-1 if newest is None else newest.number, -1 if epoch is None else epoch)
+        number = _after(newest, backend.newest_epoch(key))
         claim = Claim(number, Holder.here(doing, seconds).write(), released=not held)
         if backend.claim(key, claim, newest):
             if newest is not None and not newest.released:
                 logger.warning("run %s: taken over from %s", key, _told(newest))
             return Lease(backend, key, claim)
+
+
+def next_number(backend: StoreBackend, run: str) -> int:
+    """Return the number that the next lease of a run gets, if nobody is quicker."""
+    return _after(backend.newest_claim(run), backend.newest_epoch(run))
+
+
+def _after(newest: Claim | None, epoch: int | None) -> int:
+    return 1 + max(-1 if newest is None else newest.number, -1 if epoch is None else epoch)
 
 
 def begin_unheld(
@@ -289,6 +297,24 @@ def refusal(run: str, doing: str, claim: Claim) -> str:
         f"or stop it there; if it has died, its lease ends {holder.seconds:g} s after its last sign of life: "
         "then try again"
     )
+
+
+def held(claim: Claim) -> dict[str, Any]:
+    """Return as plain data who holds a run, what for, and whether that process is ``held`` or ``lost``.
+
+    It is lost if it has ended without releasing the run, or has given no sign of life for too long.
+    """
+    holder = Holder.read(claim.holder)
+    is_lost = holder.is_gone() or (claim.idle is not None and claim.idle > holder.seconds)
+    told = {name: getattr(holder, name) for name in ("doing", "user", "host", "pid", "job", "since")}
+    return {"state": "lost" if is_lost else "held", **told, "idle": claim.idle}
+
+
+def in_words(claim: Claim) -> str:
+    """Say in a few words who holds a run: ``train: ann on gpu7 (pid 41)``, or that they are lost."""
+    holder, idle = Holder.read(claim.holder), claim.idle
+    beat = "" if idle is None else f", last sign of life {idle:.0f} s ago"
+    return f"lost: {holder}{beat}" if held(claim)["state"] == "lost" else f"{holder.doing}: {holder}"
 
 
 def _told(claim: Claim) -> str:

@@ -15,6 +15,7 @@ from dacapo.errors import StoreError
 from . import plain_data
 from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from .blocks import decode_block, decode_scores, encode_block, encode_scores, with_merged, within
+from .queue_memory import MemoryQueue
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -38,7 +39,7 @@ class _Content:
 _places: dict[str, _Content] = {}
 
 
-class MemoryBackend(StoreBackend):
+class MemoryBackend(MemoryQueue, StoreBackend):
     """Keeps everything until the process ends; backends of the same name share what they keep."""
 
     keeps_time = True

@@ -24,6 +24,7 @@ from .backend import Block, Epoch, ScoresRecord
 from .blocks import encode_scores
 from .config_store import CLASSES, RUNS
 from .differences import differences
+from .history import write_epoch
 from .manifest import Digest, checkpoint_path, seal
 from .place import Place
 from .remarks import Remarks
@@ -101,11 +102,17 @@ class _Comparison:
         for name, document in best.items():
             given = {**document, "run": str(self.key)}
             if name not in stored:
-                put = partial(self.place.weights.put, BEST, f"{self.key}/{name}", given, replace=True)
-                yield Step("best", 1, 0, put)
+                yield Step("best", 1, 0, partial(self._put_best, name, given))
             else:
                 which = f"best {given['dataset']}/{given['criterion']}"
                 self._refuse(differences(stored[name], given, which))
+
+    def _put_best(self, name: str, given: Document) -> None:
+        key, weights = f"{self.key}/{name}", self.place.weights
+        if given.get("epoch") is None:
+            weights.put(BEST, key, given, replace=True)
+        elif not weights.publish(BEST, key, given, given["epoch"]):
+            self._refuse(iter([f"best {name}: recorded by a later epoch in this moment"]))
 
     # stats and scores
 
@@ -116,9 +123,9 @@ class _Comparison:
         for epoch in epochs:
             if epoch.number not in stored:
                 steps.append(Step("epochs", 1, 0, partial(self._add_epoch, epoch)))
-            elif stored[epoch.number] != epoch:
-                self._refuse(differences(attrs.asdict(stored[epoch.number]), attrs.asdict(epoch),
-                                         f"epoch {epoch.number}"))  # fmt: skip
+            else:
+                there, here = write_epoch(stored[epoch.number]), write_epoch(epoch)
+                self._refuse(differences(there, here, f"epoch {epoch.number}"))
             for found, extra in (self._blocks(epoch.number), self._scores(epoch.number)):
                 steps += found
                 more += [extra] if extra else []
@@ -139,7 +146,7 @@ class _Comparison:
         first = self.place.documents.tail(self.key, epoch).sequence
         steps = []
         for sequence, block in enumerate(rest, first):
-            numbered = attrs.evolve(block, sequence=sequence, span=1)
+            numbered = Block(sequence, block.iterations, block.columns)
             size = 8 * len(block.iterations) * (1 + len(block.columns))
             do = partial(self.place.documents.append_block, self.key, epoch, numbered)
             steps.append(Step("iterations", len(block.iterations), size, do))

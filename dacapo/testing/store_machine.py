@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from dacapo.errors import DacapoError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
@@ -26,6 +26,7 @@ from dacapo.store.blocks import can_merge, merged
 from dacapo.store.listing import Query
 
 from .leases import Opener
+from .queue_machine import QueueRules
 
 # Begins a new place, and returns the function that opens it.
 Fresh = Callable[[], Opener]
@@ -66,7 +67,7 @@ QUERIES = st.builds(
 )
 
 
-class Comparison(RuleBasedStateMachine):
+class Comparison(QueueRules):
     """Commands that stay within what the stores ask of a backend."""
 
     fresh: tuple[Fresh, Fresh]

@@ -32,6 +32,7 @@ from dacapo.store.weights_store import Weights, WeightsStore
 from . import store_listing
 from .leases import CHECKS as LEASE_CHECKS
 from .leases import Check, Opener
+from .queue_checks import QUEUE_CHECKS
 
 DOCUMENT = {
     "name": "näme 日本 🧠",
@@ -440,6 +441,7 @@ CHECKS: tuple[Check, ...] = (
     a_late_writer_is_never_seen,
     scores_keep_their_meaning,
     checkpoints_come_back_whole,
+    *QUEUE_CHECKS,
     *LEASE_CHECKS,
     *store_listing.CHECKS,
 )

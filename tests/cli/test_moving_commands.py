@@ -81,7 +81,7 @@ def test_a_run_goes_by_file(dacapo, runs: Place, tmp_path: Path, monkeypatch):
     called = dacapo("import", file, "--as", "mine:2", "--dry-run")
     assert "to be copied" in called.stdout and there.runs() == []
     called = dacapo("import", file, "--as", "mine:2", "--json")
-    assert (called.exit_code, called.json[0]["state"], called.json[0]["checkpoints"]) == (0, "copied", 2)
+    assert (called.exit_code, called.json[0]["state"], called.json[0]["checkpoints"]) == (0, "copied", 3)
     assert dacapo("run", "list", "--json").json[0]["run"] == "mine:2"
     assert WeightsStore(there.weights).latest_iteration("mine:2") == 40
     assert dacapo("import", file, "--as", "../mine").exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import yaml
 from dacapo import documents
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
-from dacapo.store.create_store import create_array_store, create_config_store, create_stats_store
+from dacapo.store.backend import Claim
+from dacapo.store.create_store import create_array_store, create_config_store, create_stats_store, take_lease
+from dacapo.store.holder import Holder
 from tiny import tiny_run
 
 
@@ -47,10 +50,38 @@ def test_a_run_file_is_stored_listed_and_shown(dacapo, write, document, tmp_path
     assert dacapo("run", "list", "--json").json == [
         {"run": "tiny", "task": "balls", "architecture": "small", "trainer": "patches",
          "datasplit": "volumes", "trained": 0, "of": 8, "owner": meta["owner"], "stored": meta["created"],
-         "tags": [], "note": None}
+         "held": None, "tags": [], "note": None}
     ]  # fmt: skip
     assert shown["task_config"] == document["task_config"]
     assert shown["__meta__"]
+
+
+def test_who_has_a_run_is_told_and_everybody_else_is_refused(dacapo, write, document):
+    dacapo("run", "create", write(document))
+    with take_lease("tiny", "train") as lease:
+        assert f"train: {lease.holder}" in dacapo("run", "list").stdout
+        (row,) = dacapo("run", "list", "--json").json
+        assert (row["held"]["state"], row["held"]["pid"]) == ("held", lease.holder.pid)
+        (shown,) = dacapo("run", "show", "tiny", "--json").json["__meta__"]["held"]
+        assert (shown["doing"], shown["host"]) == ("train", lease.holder.host)
+        verbs = {"train": "train", "validate -i 4": "validate", "run delete --yes": "delete"}
+        for command, doing in verbs.items():
+            called = dacapo(*command.split(), "tiny")
+            assert called.exit_code == 6, called
+            assert f"cannot be taken to {doing} it: it is held by {lease.holder}" in called.stderr
+    assert "held" not in dacapo("run", "list").stdout
+    assert "held" not in dacapo("run", "show", "tiny", "--json").json["__meta__"]
+
+
+def test_who_died_with_a_run_is_told_to_be_lost(dacapo, write, document):
+    dacapo("run", "create", write(document))
+    dead = Holder(user="ann", host="gpu7", pid=41, doing="train", seconds=0.01)
+    backend = create_stats_store().backend
+    assert backend.claim("tiny", Claim(0, dead.write()))
+    time.sleep(0.1)
+    assert "lost: ann on gpu7 (pid 41), last sign of life 0 s ago" in dacapo("run", "list").stdout
+    (row,) = dacapo("run", "list", "--json").json
+    assert row["held"]["state"] == "lost" and row["held"]["host"] == "gpu7"
 
 
 def test_what_is_shown_can_be_created_again(dacapo, write, document):

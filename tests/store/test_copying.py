@@ -15,12 +15,22 @@ import attrs
 import numpy as np
 import pytest
 
-from dacapo.errors import CorruptData, DuplicateNameError, InvalidOptions, InvalidRequest, NotFound
+from dacapo.errors import (
+    CorruptData,
+    DuplicateNameError,
+    InvalidOptions,
+    InvalidRequest,
+    LeaseHeld,
+    LeaseLost,
+    NotFound,
+)
 from dacapo.names import RunKey
-from dacapo.store.backend import Block, Epoch, StoreBackend
+from dacapo.store import copying
+from dacapo.store.backend import Block, Claim, Epoch, StoreBackend
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.copying import COPIED, IN_PART, REFUSED, THERE, TO_COPY, copy, refused
 from dacapo.store.files import FileBackend
+from dacapo.store.lease import Lease, take
 from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
 from dacapo.store.place import Place, open_place
@@ -75,11 +85,11 @@ def test_all_of_it_arrives_wherever_it_goes(make, source: str, target: str):
     run = next(row for row in rows if row.what == "run first")
     assert run.counts == {
         "configs": 1,
-        "epochs": 2,
+        "epochs": 3,
         "iterations": 65,
         "scores": 4,
-        "checkpoints": 2,
-        "best": 2,
+        "checkpoints": 3,
+        "best": 3,
         "remarks": 2,
     }
     assert everything(there) == everything(here)
@@ -215,7 +225,7 @@ def test_a_dry_run_says_what_is_missing_and_writes_nothing(make):
     before = everything(there)
     rows = list(copy(here, there, dry_run=True))
     assert {row.state for row in rows} == {TO_COPY}
-    assert sum(row.counts["checkpoints"] for row in rows) == 4
+    assert sum(row.counts["checkpoints"] for row in rows) == 6
     assert everything(there) == before
     assert not there.documents.root.exists()
 
@@ -253,12 +263,14 @@ def change_score(place: Place, source: Place) -> None:
 
 
 def change_stats(place: Place, source: Place) -> None:
-    blocks = StoredRun(source, RunKey("first")).blocks(1)
+    content = StoredRun(source, RunKey("first"))
     place.documents.remove_stats("first")
-    for epoch in (0, 1):
-        place.documents.add_epoch("first", Epoch(epoch, 50 * epoch))
-    columns = dict(blocks[0].columns) | {"loss": np.full(5, 4.5)}
-    place.documents.append_block("first", 1, Block(0, blocks[0].iterations, columns))
+    place.documents.remove_scores("first")
+    for epoch in content.epochs():
+        place.documents.add_epoch("first", epoch)
+    block = content.blocks(1)[0]
+    columns = dict(block.columns) | {"loss": np.full(5, 4.5)}
+    place.documents.append_block("first", 1, Block(0, block.iterations, columns))
 
 
 def change_start(place: Place, source: Place) -> None:
@@ -267,13 +279,27 @@ def change_start(place: Place, source: Place) -> None:
     place.documents.add_epoch("first", Epoch(0, 3))
 
 
+def change_past(place: Place, source: Place) -> None:
+    epochs = StoredRun(source, RunKey("first")).epochs()
+    place.documents.remove_stats("first")
+    place.documents.remove_scores("first")
+    place.documents.add_epoch("first", attrs.evolve(epochs[1], past=()))
+
+
 def go_on(place: Place, source: Place) -> None:
+    store = StatsStore(place.documents)
+    store.begin_epoch("first:0", 55)
+    number = place.documents.epochs("first")[-1].number
+    place.documents.append_block("first", number, Block(0, np.arange(55, 60), {"loss": np.ones(5)}))
+    StatsStore(source.documents).begin_epoch("first:0", 60)
+    StatsStore(source.documents).begin_epoch("first:0", 61)
+
+
+def go_on_elsewhere(place: Place, source: Place) -> None:
     StatsStore(place.documents).begin_epoch("first:0", 55)
-    place.documents.append_block("first", 2, Block(0, np.arange(55, 60), {"loss": np.ones(5)}))
-    store = StatsStore(source.documents)
-    stats = store.retrieve_training_stats("first:0")
-    stats.append(*stats_of(55, 70, 3.0).since(0))
-    store.store_training_stats("first:0", stats)
+    WeightsStore(source.weights).store_weights("first:0", 50, Weights({"layer": np.ones(1)}))
+    record = StoredRun(source, RunKey("first")).scores(0)[0]
+    source.documents.append_scores("first", 0, record)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +311,9 @@ def go_on(place: Place, source: Place) -> None:
         (change_score, r"scores of epoch 0, iteration 20 on crop a/b.values\[0\]\[0\]: 1234.5 -> 20.0"),
         (change_stats, "stats of epoch 1, iteration 50, loss: 4.5 -> nan"),
         (change_start, "epoch 0.start: 3 -> 0"),
-        (go_on, "epoch 2: present -> absent"),
+        (change_past, r"epoch 1.past: \[\] -> "),
+        (go_on, "epoch [0-9]+.start: 55 -> 60"),
+        (go_on_elsewhere, "epoch [0-9]+: present -> absent"),
     ],
 )
 @pytest.mark.parametrize("kind", ["memory", "files"])
@@ -304,6 +332,56 @@ def test_what_is_different_is_refused_with_the_difference(make, kind: str, chang
     assert isinstance(error, DuplicateNameError)
     with pytest.raises(DuplicateNameError, match=says):
         raise error
+
+
+def test_a_run_that_is_trained_at_the_target_is_refused(make):
+    here, there = make("memory"), make("memory")
+    fill(here)
+    with take(there.documents, RunKey("first"), "train"):
+        rows = list(copy(here, there))
+        assert {row.what: row.state for row in rows}["run first"] == REFUSED
+        with pytest.raises(LeaseHeld, match="run first cannot be taken to copy it: it is held by"):
+            raise refused(rows) or AssertionError
+    assert copied(here, there)["run first"] == COPIED
+    assert everything(there) == everything(here)
+    newest = there.documents.newest_claim("first")
+    assert newest is not None and newest.released
+    list(copy(here, there))
+    assert there.documents.newest_claim("first").number == newest.number  # what is there needs no lease
+
+
+def test_what_happens_between_comparing_and_writing_is_seen(make, monkeypatch):
+    here, there = make("memory"), make("memory")
+    fill(here)
+    compare, calls = copying.steps_of_run, []
+
+    def compared(content: StoredRun, place: Place, key: RunKey) -> list[Any]:
+        calls.append(key)
+        steps = compare(content, place, key)
+        if calls == ["first"]:
+            take(place.documents, key, "validate").release()
+        return steps
+
+    monkeypatch.setattr(copying, "steps_of_run", compared)
+    list(copy(here, there))
+    assert calls == ["first", "first", "first:1"]
+    assert everything(there) == everything(here)
+
+
+def test_who_loses_the_run_while_copying_stops(make, monkeypatch):
+    here, there = make("memory"), make("memory")
+    fill(here)
+    put = MemoryBackend.put_blob
+
+    def stolen(self: MemoryBackend, run: str, name: str, chunks: Any) -> None:
+        put(self, run, name, chunks)
+        self.claim(run, Claim(99, {}))
+
+    monkeypatch.setattr(MemoryBackend, "put_blob", stolen)
+    monkeypatch.setattr(Lease, "check", Lease._renew)  # asks the store each time
+    rows = list(copy(here, there, ["first"]))
+    assert rows[0].state == REFUSED and isinstance(rows[0].refusals[0], LeaseLost)
+    assert there.documents.keys("runs") == []
 
 
 def test_several_refusals_are_told_together(make):
@@ -335,10 +413,10 @@ def test_a_damaged_checkpoint_stays_behind_and_is_named(make, part: str):
     damage(here, part=part)
     rows = list(copy(here, there))
     row = next(row for row in rows if row.what == "run first")
-    assert (row.state, row.counts["checkpoints"]) == (IN_PART, 1)
+    assert (row.state, row.counts["checkpoints"]) == (IN_PART, 2)
     with pytest.raises(CorruptData, match="checkpoint 20 of run first in .* fails its checksum"):
         raise refused(rows) or AssertionError
-    assert WeightsStore(there.weights).iterations("first:0") == [40]
+    assert WeightsStore(there.weights).iterations("first:0") == [10, 40]
     assert there.weights.blobs("first", "iterations/20/") == []
     assert ConfigStore(there.documents).retrieve_run_config("first:0") == run_config()
 
@@ -399,7 +477,7 @@ def test_a_third_backend_need_not_be_known(make):
         """Offers the primitive operations and nothing else."""
 
         def __getattribute__(self, name: str) -> Any:
-            known = {*StoreBackend.__abstractmethods__, "newest_epoch"}
+            known = {*StoreBackend.__abstractmethods__, "newest_epoch", "keeps_time"}
             assert name.startswith("_") or name in (*known, "name"), name
             return super().__getattribute__(name)
 

@@ -129,7 +129,7 @@ from dacapo.errors import DuplicateNameError
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.files import FileBackend
 from dacapo.store.mongo import MongoBackend
-backend = FileBackend({root!r}) if {uri!r} is None else MongoBackend({uri!r}, {database!r})
+backend = FileBackend({root!r}) if not {uri!r} else MongoBackend({uri!r}, {database!r})
 store, me, won, told = ConfigStore(backend), int(sys.argv[1]), [], 0
 print("ready", flush=True)
 sys.stdin.readline()
@@ -152,8 +152,8 @@ def contest(
     code = CLIENT.format(
         tests=str(Path(__file__).parent.parent),
         root=str(root),
-        uri=place and place.uri,
-        database=place and place.name,
+        uri=place.uri if place else "",
+        database=place.name if place else "",
         names=names,
     )
     running = [

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,14 +43,17 @@ class OldFiles(OldData):
     """Configs and checkpoints of a folder; of stats only that they are there."""
 
     in_place = True
+    can_read_logs = False
 
     def __init__(self, root: Path, configs: Path, stats: Path) -> None:
         self.root, self.configs, self.stats_folder = root, configs, stats
 
     def are_there(self) -> bool:
         """Say whether an earlier version was here: it made folders that this one does not make."""
-        marks = self.configs / "users", self.stats_folder / STATS, self.stats_folder / SCORES
-        return any(mark.is_dir() for mark in marks)
+        return any(mark.is_dir() for mark in self._marks())
+
+    def _marks(self) -> list[Path]:
+        return [self.configs / "users", self.stats_folder / STATS, self.stats_folder / SCORES]
 
     # configs
 
@@ -81,6 +85,17 @@ class OldFiles(OldData):
     def remember(self, collection: str, name: str) -> None:
         if (data := self._read(self.configs, collection, name)) is not None:
             create(self._config(self.configs / KEPT, collection, name), [data])
+
+    def retire(self, collection: str, name: str) -> None:
+        if self._read(self.configs, collection, name) is not None:
+            remove_file(self._config(self.configs, collection, name))
+
+    def finish(self) -> None:
+        if any(self.names(collection) for collection in visible(self.configs)):
+            return
+        for folder in self._marks():
+            with suppress(OSError):  # it is not there, or not empty
+                folder.rmdir()
 
     def _config(self, folder: Path, collection: str, name: str) -> Path:
         return folder / collection / f"{name}{_YAML}"

@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from pymongo import ASCENDING, DESCENDING
 
 from dacapo.documents import Document
@@ -24,6 +23,7 @@ from ..config_store import CLASSES
 from ..listing import fields_of
 from ..mongo.connection import Connection
 from ..mongo.server import Server
+from .entries import block_of, scores_of
 from .names import beginning
 from .old_data import OldData, Scores
 
@@ -103,23 +103,15 @@ class OldMongo(OldData):
         return max(stats["iteration"] + 1 if stats else 0, scores["iteration"] if scores else 0)
 
     def stats(self, name: str, *, last: bool = False) -> Block | None:
-        fields = {"_id": 0, "iteration": 1, "loss": 1, "time": 1}
+        fields = {"_id": 0, "run_name": 0}
         with self.connection.explained(f"reading the stats of run {name}"):
             order, limit = (DESCENDING, 1) if last else (ASCENDING, 0)
-            found = {entry["iteration"]: entry for entry in self._log(STATS, name, fields, order, limit)}
-        if not found:
-            return None
-        columns = {
-            column: np.array([_number(entry.get(column)) for entry in found.values()])
-            for column in ("loss", "time")
-        }
-        return Block(0, np.array(list(found), np.int64), columns)
+            return block_of(self._log(STATS, name, fields, order, limit))
 
     def scores(self, name: str) -> list[Scores]:
         fields = {"_id": 0, "iteration": 1, "scores": 1}
         with self.connection.explained(f"reading the scores of run {name}"):
-            found = self._log(SCORES, name, fields, ASCENDING, 0)
-            return [(entry["iteration"], entry["scores"]) for entry in found]
+            return scores_of(self._log(SCORES, name, fields, ASCENDING, 0))
 
     def remove_stats(self, name: str) -> bool:
         return self._remove(STATS, _of(name))
@@ -132,8 +124,8 @@ class OldMongo(OldData):
 
     def _distinct(self, collection: str, field: str) -> list[str]:
         with self.connection.explained(f"listing the {collection}"):
-            found = self._there(collection).aggregate([{"$group": {"_id": f"${field}"}}])
-            return sorted(entry["_id"] for entry in found if isinstance(entry["_id"], str))
+            # Answered by the index of the names, without reading any document.
+            return sorted(name for name in self._there(collection).distinct(field) if isinstance(name, str))
 
     def _log(self, collection: str, name: str, fields: Document, order: int, limit: int) -> Any:
         return self._there(collection).find(_of(name), fields).sort("iteration", order).limit(limit)
@@ -149,7 +141,3 @@ class OldMongo(OldData):
 
 def _of(name: str) -> Document:
     return {"run_name": {"$eq": name}}
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)

@@ -29,6 +29,8 @@ class OldData:
 
     # Configs lie where those of the present format go, so that a backend itself lists and reads them.
     in_place = False
+    # Stats and scores can be read as they are; if not, only an import does it.
+    can_read_logs = True
 
     # configs
 
@@ -55,8 +57,18 @@ class OldData:
         """Remove a config; return False if there was none."""
         return False
 
+    def names_run(self, name: str) -> bool:
+        """Say whether there was a run of that name."""
+        return bool(self.repetitions(name))
+
     def remember(self, collection: str, name: str) -> None:
         """Keep a copy of a config that the present format is about to take the place of."""
+
+    def retire(self, collection: str, name: str) -> None:
+        """Take a config away that was rewritten under another key; its copy stays."""
+
+    def finish(self) -> None:
+        """Take away what only says that an earlier version was here, once nothing of it is left to read."""
 
     # stats and scores
 

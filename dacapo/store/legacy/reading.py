@@ -11,10 +11,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from dacapo.documents import META, Document
 from dacapo.names import RunKey, segment
 
-from ..backend import Block, Epoch, ScoresRecord, StoreBackend, Tail
+from ..backend import Block, Epoch, Past, ScoresRecord, StoreBackend, Tail
 from ..config_store import CLASSES
 from ..listing import Found, Query, chosen, row_of
 from .names import alias, key_of, owner, split
@@ -122,7 +124,7 @@ class WithOldData:
         """Return the document of a key, an old one if there is none of the present format."""
         document = self.inner.get(collection, key)
         if collection == BEST:
-            return document or self._old_best(key.partition("/")[0]).get(key)
+            return document or self.old_best(key.partition("/")[0]).get(key)
         is_own = META in (document or ()) or not self.old.in_place or collection not in CLASSES
         if document is not None and is_own:
             return document
@@ -153,7 +155,7 @@ class WithOldData:
         found = set(self.inner.keys(collection, prefix))
         if collection == BEST:
             run, slash, _ = prefix.partition("/")
-            found |= {key for key in self._old_best(run) if key.startswith(prefix)} if slash else set()
+            found |= {key for key in self.old_best(run) if key.startswith(prefix)} if slash else set()
             return sorted(found)
         begin = _name_in(prefix) if collection == RUNS else prefix
         names = self.old.names(collection, begin) if collection in CLASSES else []
@@ -202,7 +204,8 @@ class WithOldData:
         document = self.inner.get(collection, key)
         return document is not None and (META in document or key_of_document(collection, document) == key)
 
-    def _old_best(self, run: str) -> dict[str, Document]:
+    def old_best(self, run: str) -> dict[str, Document]:
+        """Return what was recorded as best of a run, by key, in the present form."""
         name = self.trained_name(run)
         return {
             f"{run}/{segment(f'{dataset}/{criterion}')}": {
@@ -218,7 +221,7 @@ class WithOldData:
 
     def _remove_best(self, key: str) -> bool:
         run = key.partition("/")[0]
-        document, name = self._old_best(run).get(key), self.trained_name(run)
+        document, name = self.old_best(run).get(key), self.trained_name(run)
         if document is None or name is None:
             return False
         return self.old.remove_best(name, document["dataset"], document["criterion"])
@@ -252,6 +255,10 @@ class WithOldData:
         """Begin an epoch; that of old stats is taken."""
         if self._is_old(run, epoch.number) is not None:
             return False
+        if epoch.past is not None and not self.old.can_read_logs and self._is_old(run, 0):
+            # What only an import can read counts up to here, once it is there.
+            unread = Past(0, stats=epoch.start, cut=epoch.start, scores=CUTS_NOTHING)
+            epoch = attrs.evolve(epoch, past=(unread, *(one for one in epoch.past if one.number)))
         return self.inner.add_epoch(run, epoch)
 
     def _begin_first(self, run: str, epoch: int) -> None:

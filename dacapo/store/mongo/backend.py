@@ -6,6 +6,7 @@ dacapo.stats                    an entry an append: columns packed as little-end
 dacapo.scores                   an entry an iteration and dataset, labelled
 dacapo.leases                   who holds or held runs, an entry a claim
 dacapo.blobs                    which upload in GridFS (dacapo.weights) is behind a name
+dacapo.queue                    an entry a run that was ever queued: its history, and its place
 dacapo.meta                     the format
 
 The ``_id`` of each is its key: the database itself makes sure that it is given once.
@@ -31,6 +32,7 @@ from . import finding, merging, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
+from .queue import MongoQueue
 from .records import Entry, beginning
 from .server import Server
 
@@ -43,7 +45,7 @@ logger = logging.getLogger(__name__)
 _opened: dict[tuple[Server, str], int] = {}
 
 
-class MongoBackend(StoreBackend):
+class MongoBackend(MongoQueue, StoreBackend):
     """Keeps everything in one database of a server or replica set.
 
     The first opening in a process says what was found, and prepares a new database if the

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import pymongo
-from pymongo import ASCENDING, errors
+from pymongo import ASCENDING, DESCENDING, errors
 
 from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
@@ -26,6 +26,7 @@ FORMAT = 1
 # With names of their own, DaCapo's collections can lie beside those of earlier versions.
 META, EPOCHS, STATS, SCORES = "dacapo.meta", "dacapo.epochs", "dacapo.stats", "dacapo.scores"
 BLOBS, GRID, LEASES = "dacapo.blobs", "dacapo.weights", "dacapo.leases"
+QUEUE = "dacapo.queue"
 DOCUMENTS = "dacapo.documents"
 RUNS = f"{DOCUMENTS}.runs"
 KINDS = ("runs", "tasks", "architectures", "trainers", "datasplits", "datasets", "arrays", "best")
@@ -42,12 +43,21 @@ _FIELDS: dict[str, dict[str, Any]] = {
     LEASES: {"_id": _TEXT, "run": _TEXT, "number": _NUMBER, "beat": _NUMBER, "token": _TEXT}
     | {"holder": {"bsonType": "object"}, "beat_at": {"bsonType": "date"}},
     BLOBS: {"_id": _TEXT, "run": _TEXT, "name": _TEXT, "size": _NUMBER, "file": {"bsonType": "objectId"}},
+    QUEUE: {"_id": _TEXT, "number": _NUMBER, "standing": _TEXT, "token": _TEXT}
+    | {"priority": _NUMBER, "ticket": _NUMBER}
+    | {"needs": {"bsonType": "array"}, "changes": {"bsonType": "array"}},
 }
 _DOCUMENT = {"_id": _TEXT, "token": _TEXT}
 _INDEXES = (
     (LEASES, [("open", ASCENDING)], False),
     (f"{GRID}.files", [("filename", ASCENDING), ("uploadDate", ASCENDING)], False),
     (f"{GRID}.chunks", [("files_id", ASCENDING), ("n", ASCENDING)], True),
+    (
+        QUEUE,
+        [("standing", ASCENDING), ("priority", DESCENDING), ("ticket", ASCENDING), ("_id", ASCENDING)],
+        False,
+    ),
+    (QUEUE, [("ticket", ASCENDING)], False),
 )
 
 

@@ -1,0 +1,195 @@
+"""How fast runs are claimed from the queue by 8 processes, and whether one is handed out twice.
+
+    python -m benchmarks.queue [--quick]
+
+Beside it, in the same run: the naive way (look, then take) on the same server, which hands runs
+out twice, and the bare operations of the driver and the file system.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from pymongo.write_concern import WriteConcern
+
+from benchmarks.mongo_stores import row, server
+from dacapo.store.backend import StoreBackend
+from dacapo.store.config_store import ConfigStore
+from dacapo.store.files import FileBackend
+from dacapo.store.mongo import MongoBackend, connection
+from dacapo.store.queue import Change, Queue
+from dacapo.store.queue_backend import Place
+
+PROCESSES = 8
+Claim = Callable[[], str | None]
+
+
+def fill(backend: StoreBackend, runs: int) -> None:
+    """Let runs wait at three priorities."""
+    for number in range(runs):
+        place = Place(number % 3, number)
+        backend.add_change(f"run-{number}", 0, {"state": "queued", "time": Change.here("").time}, place=place)
+
+
+def from_queue(open_backend: Callable[[], StoreBackend]) -> Claim:
+    """Claim as workers do: with the history of what was claimed."""
+    queue = Queue(ConfigStore(open_backend()))
+
+    def claim() -> str | None:
+        entry = queue.claim("@worker", {"gpus": 1})
+        return entry.run if entry else None
+
+    return claim
+
+
+def by_driver(uri: str, name: str, naive: bool = False) -> Claim:
+    """Claim in a plain collection with nothing but a flag; ``naive`` looks first, and takes then."""
+    majority = WriteConcern("majority", j=True)
+    there = pymongo.MongoClient[Any](uri)[name].get_collection("plain", write_concern=majority)
+
+    def claim() -> str | None:
+        if naive:
+            found = there.find_one({"waits": 1}, sort=[("order", 1)])
+            if found is not None:
+                there.update_one({"_id": found["_id"]}, {"$set": {"waits": 0}})
+        else:
+            found = there.find_one_and_update({"waits": 1}, {"$set": {"waits": 0}}, sort=[("order", 1)])
+        return found["_id"] if found else None
+
+    return claim
+
+
+def by_rename(folder: Path) -> Claim:
+    """Claim files by renaming them, with nothing in them."""
+    names = sorted(os.listdir(folder / "waiting"))
+
+    def claim() -> str | None:
+        while names:
+            name = names.pop(0)
+            try:
+                os.rename(folder / "waiting" / name, folder / "taken" / name)
+            except FileNotFoundError:
+                continue
+            return name
+        return None
+
+    return claim
+
+
+def _work(make: Callable[[], Claim], barrier: Any, results: Any) -> None:
+    claim = make()
+    barrier.wait()
+    begin, claimed = time.perf_counter(), []
+    while (run := claim()) is not None:
+        claimed.append(run)
+    results.put((begin, time.perf_counter(), claimed))
+
+
+def rush(make: Callable[[], Claim]) -> tuple[float, int, int]:
+    """Let all processes claim until nothing is left; return claims a second, claims, and doubles."""
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(PROCESSES), context.Queue()
+    processes = [context.Process(target=_work, args=(make, barrier, results)) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    done = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    claimed = [run for _, _, runs in done for run in runs]
+    seconds = max(end for _, end, _ in done) - min(begin for begin, _, _ in done)
+    return len(claimed) / seconds, len(claimed), len(claimed) - len(set(claimed))
+
+
+def open_files(folder: Path) -> StoreBackend:
+    """Open a store in files."""
+    return FileBackend(folder)
+
+
+def open_mongo(uri: str, name: str) -> StoreBackend:
+    """Open a store in a database."""
+    return MongoBackend(uri, name)
+
+
+def rows_of(what: str, make: Callable[[], Claim], runs: int, bare: float) -> list[dict[str, Any]]:
+    """Measure one store; ``bare`` is what the operations below it do a second."""
+    rate, count, doubles = rush(make)
+    how = f"{PROCESSES} processes, {runs:,} queued runs"
+    if count - doubles != runs:
+        raise RuntimeError(f"{what}: {runs} runs were queued, and {count - doubles} of them claimed")
+    return [
+        row(f"{what}, claims", f"{rate:,.0f} /s", "≥ 1,500 /s", how),
+        row(f"{what}, handed out twice", f"{doubles}", "0", how),
+        row(f"{what}, against the bare operation", f"{rate / bare:.2f} x", "", f"which does {bare:,.0f} /s"),
+    ]
+
+
+@contextmanager
+def plain_collection(uri: str, name: str, runs: int) -> Iterator[None]:
+    """Keep a collection of runs that wait, with an index, while the body runs."""
+    with pymongo.MongoClient[Any](uri) as client:
+        there = client[name]["plain"]
+        there.create_index([("waits", 1), ("order", 1)])
+        there.insert_many({"_id": f"run-{number}", "waits": 1, "order": number} for number in range(runs))
+        yield
+        there.drop()
+
+
+def on_mongo(runs: int) -> list[dict[str, Any]]:
+    """Measure the queue in MongoDB, and what the driver does with less to write."""
+    with server() as uri:
+        name = f"dacapo_benchmark_{secrets.token_hex(4)}"
+        with plain_collection(uri, name, runs):
+            bare, _, _ = rush(partial(by_driver, uri, name))
+        with plain_collection(uri, name, runs // 8):
+            _, naive, doubles = rush(partial(by_driver, uri, name, True))
+        fill(open_mongo(uri, name), runs)
+        rows = rows_of("MongoDB", partial(from_queue, partial(open_mongo, uri, name)), runs, bare)
+        connection.close_all()
+        with pymongo.MongoClient[Any](uri) as client:
+            client.drop_database(name)
+    twice = f"{doubles:,} of {naive:,}"
+    return [
+        *rows,
+        row("looking first and taking then", twice, "", f"handed out twice, of {runs // 8:,} runs"),
+    ]
+
+
+def on_files(runs: int) -> list[dict[str, Any]]:
+    """Measure the queue in files, and what renaming empty files does."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("DACAPO_BENCHMARK_FOLDER")) as folder:
+        for name in ("waiting", "taken"):
+            Path(folder, name).mkdir()
+        for number in range(runs):
+            Path(folder, "waiting", f"run-{number}").touch()
+        bare, _, _ = rush(partial(by_rename, Path(folder)))
+        place = Path(folder, "store")
+        fill(open_files(place), runs)
+        return rows_of("files", partial(from_queue, partial(open_files, place)), runs, bare)
+
+
+def measure(quick: bool = False) -> list[dict[str, Any]]:
+    """Return a row for every bar: what was measured, the figure, the target, how."""
+    runs = 400 if quick else 4000
+    return [*on_mongo(runs), *on_files(runs)]
+
+
+def main() -> None:
+    """Print the table."""
+    print("| bar | figure | target | how |\n|---|---|---|---|")
+    for one in measure("--quick" in sys.argv):
+        print("| {bar} | {figure} | {target} | {how} |".format(**one))
+
+
+if __name__ == "__main__":
+    main()
