@@ -21,6 +21,9 @@ _SEPARATOR = ":"
 _LONGEST_SEGMENT = 120
 
 
+TRASHED = "~"  # what keys begin with in the trash, and no name does
+
+
 class Repeated(Protocol):
     """Anything that stands for a run: it has a name and a repetition."""
 
@@ -74,6 +77,8 @@ def run_key(run: str | Repeated) -> RunKey:
 
     A text is taken at its word: without a repetition it means repetition 0.
     """
+    if isinstance(run, RunKey):
+        return run
     if isinstance(run, str):
         name, _, repetition = run.partition(_SEPARATOR)
         if _SEPARATOR in run and not (repetition.isascii() and repetition.isdigit() and len(repetition) < 10):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .changing import empty_trash, trash
+from .checking import check
 from .commands import Group
 from .moving import copy
 from .store_roles import make_roles, roles
@@ -30,5 +32,5 @@ def init(with_roles: bool) -> None:
     click.echo(f"ready: {backend.place}", err=True)
 
 
-for command in (copy, import_legacy, roles, upgrade):
+for command in (copy, trash, empty_trash, check, import_legacy, roles, upgrade):
     store.add_command(command)

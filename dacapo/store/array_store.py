@@ -13,7 +13,7 @@ import attrs
 from dacapo.errors import InvalidName, InvalidRequest
 from dacapo.names import Repeated, run_key
 
-from .publication import remove_if_empty, remove_tree
+from .publication import move_tree, remove_if_empty, remove_tree
 
 logger = logging.getLogger(__name__)
 SUFFIX = ".zarr"
@@ -109,6 +109,10 @@ class ArrayStore(ABC):
         """Delete all arrays of a run; return False if there were none."""
         return bool([one for one in self.containers(run) if self.remove(one)])
 
+    @abstractmethod
+    def move(self, run: str | Repeated, new: str | Repeated) -> None:
+        """Give all arrays of a run another key; done again after an interruption, it goes on."""
+
 
 class LocalArrayStore(ArrayStore):
     """Keeps each run's arrays in two zarr containers in the run's folder."""
@@ -126,6 +130,13 @@ class LocalArrayStore(ArrayStore):
     def validation_container(self, run: str | Repeated) -> LocalContainerIdentifier:
         """Return ``<base>/<run>/validation.zarr``."""
         return LocalContainerIdentifier(self.basedir / run_key(run) / f"validation{SUFFIX}")
+
+    def move(self, run: str | Repeated, new: str | Repeated) -> None:
+        """Rename the containers of a run."""
+        for place in (self.snapshot_container, self.validation_container):
+            old = Path(place(run).container)
+            if move_tree(old, Path(place(new).container)):
+                remove_if_empty(old.parent)
 
     def exists(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
         """Say whether there is a file or folder at a place."""

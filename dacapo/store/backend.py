@@ -276,6 +276,19 @@ class StoreBackend(QueueBackend, ABC):
     def logged_runs(self, prefix: str = "") -> list[str]:
         """Return the runs that have epochs and whose key begins with ``prefix``, sorted."""
 
+    # logs and blobs together
+
+    def is_old(self, run: str) -> bool:
+        """Say whether anything of a run is kept as an earlier DaCapo wrote it, and cannot be moved."""
+        return False
+
+    @abstractmethod
+    def move_run(self, run: str, new: str) -> None:
+        """Give all logs, blobs and records of the best of a run another key; there is nothing under it.
+
+        Done again after an interruption, it goes on where it was.
+        """
+
     # blobs
 
     @abstractmethod

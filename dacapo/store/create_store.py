@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .array_store import ArrayStore
     from .backend import StoreBackend
+    from .changes import Stores
     from .config_store import ConfigStore
     from .lease import Lease
     from .queue import Queue
@@ -77,6 +78,19 @@ def create_array_store(options: DaCapoConfig | None = None, **changes: Any) -> A
     from .remote_array_store import RemoteArrayStore
 
     return RemoteArrayStore(str(place))
+
+
+def create_stores(options: DaCapoConfig | None = None, **changes: Any) -> Stores:
+    """Open the four stores that together keep runs."""
+    from .changes import Stores
+
+    chosen = _options(options, changes)
+    return Stores(
+        create_config_store(chosen),
+        create_stats_store(chosen),
+        create_weights_store(chosen),
+        create_array_store(chosen),
+    )
 
 
 def take_lease(run: str | Repeated, doing: str, options: DaCapoConfig | None = None, **changes: Any) -> Lease:

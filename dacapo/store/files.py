@@ -235,6 +235,13 @@ class FileBackend(FileQueue, StoreBackend):
             remove_file(folder / name)
         return removed
 
+    def move_run(self, run: str, new: str) -> None:
+        """Rename two folders, whatever they hold."""
+        folder = self.stats / "runs" / run
+        self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
+        publication.move_tree(folder, self.stats / "runs" / new)
+        publication.move_tree(self.root / run, self.root / new)
+
     # blobs
 
     def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:

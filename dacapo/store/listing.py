@@ -33,6 +33,7 @@ _OF_RUNS: dict[str, Path] = {
     "trainer": ("trainer_config", "name"),
     "datasplit": ("datasplit_config", "name"),
     "iterations": ("num_iterations",),
+    "start": ("start_config", "run"),
 }
 _OF_NOTES: dict[str, Path] = {"text": ("text",), "by": ("by",), "at": ("at",)}
 NOTES = ".notes"

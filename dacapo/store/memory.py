@@ -195,6 +195,17 @@ class MemoryBackend(MemoryQueue, StoreBackend):
                 self._content.epochs.pop(run, None)
             return removed
 
+    def move_run(self, run: str, new: str) -> None:
+        content = self._content
+        with content.lock:
+            kept: list[dict[str, Any]] = [content.epochs, content.blocks, content.scores, content.blobs]
+            for held in kept:
+                if run in held:
+                    held[new] = held.pop(run)
+            best = content.documents.get("best", {})
+            for key in _beginning(f"{run}/", best):
+                best[new + key.removeprefix(run)] = best.pop(key)
+
     # blobs
 
     def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from dacapo.errors import InvalidOptions, NotFound
-from dacapo.names import RunKey, run_key
+from dacapo.names import TRASHED, RunKey, run_key
 from dacapo.options import DaCapoConfig, Options
 from dacapo.redaction import redacted
 
@@ -33,13 +33,10 @@ class Place:
         return " and ".join(places)
 
     def runs(self) -> list[RunKey]:
-        """Return every run of which anything is kept, sorted."""
+        """Return every run of which anything is kept outside the trash, sorted."""
         documents = self.documents
-        return sorted(
-            {run_key(key) for key in documents.keys(RUNS)}
-            | {run_key(key) for key in documents.logged_runs()}
-            | {run_key(key) for key in self.weights.blob_runs()}
-        )
+        keys = {*documents.keys(RUNS), *documents.logged_runs(), *self.weights.blob_runs()}
+        return sorted(run_key(key) for key in keys if not key.startswith(TRASHED))
 
 
 def place_of(options: DaCapoConfig | None = None) -> Place:

@@ -6,6 +6,7 @@ A file is written beside its place under a hidden name, forced to disk, and then
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -105,6 +106,35 @@ def remove_tree(path: Path) -> bool:
         else:
             shutil.rmtree(hidden)
     return True
+
+
+def move_tree(path: Path, target: Path) -> bool:
+    """Move a folder, or what an interrupted move has left of it; return False if there is none."""
+    with explained(path, "moving"):
+        if not path.is_dir():
+            return False
+        make_folder(target.parent)
+        try:
+            path.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            for child in list(path.iterdir()):
+                _move_into(child, target / child.name)
+            path.rmdir()
+        sync_folder(target.parent)
+        sync_folder(path.parent)
+    return True
+
+
+def _move_into(path: Path, target: Path) -> None:
+    """Move one thing out of a folder that is half moved; nothing is ever replaced."""
+    if target.is_dir() and path.is_dir():
+        move_tree(path, target)
+    elif target.exists():
+        raise FileExistsError(errno.EEXIST, f"there is a {target.name} in {target.parent} already")
+    else:
+        path.rename(target)
 
 
 def remove_file(path: Path) -> bool:

@@ -36,6 +36,17 @@ class RemoteArrayStore(ArrayStore):
         """Return ``<base>/<run>/validation.zarr``."""
         return LocalContainerIdentifier(f"{self.base}/{run_key(run)}/validation{SUFFIX}")
 
+    def move(self, run: str | Repeated, new: str | Repeated) -> None:
+        """Copy every object to its new key, then remove the old ones: a bucket can do no better."""
+        for place in (self.snapshot_container, self.validation_container):
+            old, target = self._place(place(run)), self._place(place(new))
+            with reached(old):
+                source, copy = keys(old), keys(target)
+                for key in source.list().result():
+                    copy.write(key, source.read(key).result().value).result()
+            if self.exists(place(run)):
+                remove(old)
+
     def exists(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
         """Say whether anything is stored under a place."""
         place = self._place(array_identifier)

@@ -292,6 +292,15 @@ class StatsStore:
             ]
         )
 
+    def move(self, run: str | Repeated, new: str | Repeated) -> None:
+        """Give all stats and scores of a run, and whatever lies beside them, another key."""
+        key, other = run_key(run), run_key(new)
+        for one in (key, other):
+            self._writing.pop(one, None)
+            self._stats.pop(one, None)
+            _scores_seen.pop((self.backend.place, one), None)
+        self.backend.move_run(key, other)
+
     # validation scores
 
     def store_validation_iteration_scores(self, run: str | Repeated, scores: ValidationScores) -> None:

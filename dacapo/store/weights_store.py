@@ -259,6 +259,10 @@ class WeightsStore:
         records = [self.backend.remove(BEST, one) for one in self.backend.keys(BEST, f"{key}/")]
         return self.backend.remove_blobs(key) or any(records)
 
+    def move(self, run: str | Repeated, new: str | Repeated) -> None:
+        """Give all checkpoints of a run another key."""
+        self.backend.move_run(run_key(run), run_key(new))
+
     def _whole(self, key: str, parts: Collection[str], mapped: bool) -> Iterator[tuple[int, Weights]]:
         """Yield the checkpoints that pass their checksums, newest first."""
         for iteration in reversed(self._iterations(key)):

@@ -1,13 +1,15 @@
-"""What every backend has to do so that documents are found by what they say."""
+"""What every backend has to do so that documents are found by what they say, and runs get other names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from dacapo.documents import Document
 from dacapo.errors import InvalidRequest
-from dacapo.store.backend import StoreBackend
+from dacapo.store.backend import Block, Epoch, ScoresRecord, StoreBackend
 from dacapo.store.listing import Query
 
 
@@ -71,4 +73,35 @@ def values_are_never_operators(open_backend: Callable[[], StoreBackend]) -> None
         raise AssertionError("a field that is not listed was accepted")
 
 
-CHECKS = (documents_are_found_by_their_fields, values_are_never_operators)
+def a_run_gets_another_key(open_backend: Callable[[], StoreBackend]) -> None:
+    """Logs, blobs and records of the best move; those of other runs stay, and it may be repeated."""
+    backend = open_backend()
+    for run in ("run", "run:1", "run-2"):
+        for epoch in (Epoch(0, 0), Epoch(1, 1)):
+            backend.add_epoch(run, epoch)
+        backend.append_block(run, 1, Block(0, np.array([0, 7]), {"loss": np.array([1.0, 2.0])}))
+        backend.append_block(run, 1, Block(1, np.array([8]), {"loss": np.array([3.0])}))
+        backend.append_scores(run, 1, ScoresRecord(1, "a", [], [], np.empty((0, 0))))
+        backend.put_blob(run, "iterations/1/model", [run.encode()])
+        backend.put("best", f"{run}/a%2Fdice", {"of": run})
+    for _ in range(2):
+        backend.move_run("run", "~ä run~1")
+        backend.move_run("nothing", "anything")
+    backend = open_backend()
+    assert backend.logged_runs() == backend.blob_runs() == ["run-2", "run:1", "~ä run~1"]
+    for run, was in (("run-2", "run-2"), ("run:1", "run:1"), ("~ä run~1", "run")):
+        assert backend.epochs(run) == [Epoch(0, 0), Epoch(1, 1)]
+        assert [block.iterations.tolist() for block in backend.blocks(run, 1)] == [[0, 7], [8]]
+        assert backend.tail(run, 1).sequence == 2
+        assert [record.dataset for record in backend.scores(run, 1)] == ["a"]
+        assert bytes(backend.get_blob(run, "iterations/1/model")) == was.encode()
+        assert backend.get("best", f"{run}/a%2Fdice") == {"of": was}
+    assert backend.epochs("run") == [] and not backend.blobs("run") and not backend.keys("best", "run/")
+    backend.append_block("~ä run~1", 1, Block(2, np.array([9]), {"loss": np.array([4.0])}))
+    backend.add_epoch("run", Epoch(0, 0))
+    assert backend.tail("run", 0).sequence == 0
+    assert backend.remove_blobs("~ä run~1") and backend.remove_stats("~ä run~1")
+    assert backend.remove_scores("~ä run~1") and backend.logged_runs("~") == []
+
+
+CHECKS = (documents_are_found_by_their_fields, values_are_never_operators, a_run_gets_another_key)

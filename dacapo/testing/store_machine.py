@@ -263,6 +263,15 @@ class Comparison(QueueRules):
         """List the runs that have epochs."""
         self.both(lambda backend: backend.logged_runs(prefix))
 
+    @rule(run=RUNS, new=RUNS)
+    def move_run(self, run: str, new: str) -> None:
+        """Give a run another key, if nothing is there."""
+        model = self.backends[0]
+        if run != new and not model.epochs(new) and not model.blobs(new):
+            self.both(lambda backend: backend.move_run(run, new))
+            if run in self.known:
+                self.known[new] = self.known.pop(run)
+
     # blobs
 
     @rule(run=RUNS, name=BLOBS, chunks=st.lists(st.binary(max_size=50), max_size=3))

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from dacapo.config import UnknownConfig
-from dacapo.errors import DuplicateNameError, NotFound
+from dacapo.errors import DuplicateNameError, NotFound, StoreError
 from dacapo.experiments.training_stats import TrainingIterationStats
-from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
+from dacapo.store.changes import rename_run, trash_run, unfinished
+from dacapo.store.create_store import (
+    create_config_store,
+    create_stats_store,
+    create_stores,
+    create_weights_store,
+)
 from dacapo.store.files import FileBackend
 from dacapo.store.legacy.reading import WithOldData, with_old_data
 from mongo_places import MongoPlace
@@ -290,3 +296,13 @@ def test_scores_of_an_unfound_datasplit_are_numbered(old_mongo, tmp_path):
 
 def test_weights_of_a_mixed_store_are_those_of_the_runs_in_the_database(old_mongo, tmp_path):
     assert isinstance(create_weights_store().backend, WithOldData)
+
+
+def test_what_is_kept_in_the_old_way_is_not_moved_half(old, tmp_path):
+    fill(old, tmp_path / "data")
+    with pytest.raises(StoreError, match=r"kept as an earlier DaCapo wrote it.*dacapo store upgrade"):
+        rename_run(NAME, "other", create_stores())
+    with pytest.raises(StoreError, match="dacapo store upgrade"):
+        trash_run(NAME, create_stores())
+    assert create_config_store().names("runs") == [NAME]
+    assert unfinished(create_config_store()) == []

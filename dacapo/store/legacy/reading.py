@@ -112,6 +112,11 @@ class WithOldData:
         """Return the old name whose checkpoints are those of a run, if there are any."""
         return self._name(run, self.old.trained, self.old.checkpoints)
 
+    def is_old(self, run: str) -> bool:
+        """Say whether anything of a run is kept as an earlier DaCapo wrote it."""
+        own = self.inner.get(RUNS, run) is not None and self._has_own(RUNS, run)
+        return bool((not own and self.behind(RUNS, run)) or self.log_name(run) or self.trained_name(run))
+
     # documents
 
     def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:

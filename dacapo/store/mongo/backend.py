@@ -28,7 +28,11 @@ from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 
+<<<<<<< HEAD
 from . import finding, merging, records, roles, schema
+=======
+from . import finding, moving, records, roles, schema
+>>>>>>> 2fd9bbc8627690bdb85d0baeae12f75c4f344ed8
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
@@ -304,6 +308,9 @@ class MongoBackend(MongoQueue, StoreBackend):
         self._connection.write(
             f"removing the {collection.rpartition('.')[2]} of run {run}", lambda: there.delete_many(condition)
         )
+
+    def move_run(self, run: str, new: str) -> None:
+        moving.move_run(self._connection, run, new)
 
     # blobs
 
