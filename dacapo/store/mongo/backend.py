@@ -28,11 +28,7 @@ from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 
-<<<<<<< HEAD
-from . import finding, merging, records, roles, schema
-=======
-from . import finding, moving, records, roles, schema
->>>>>>> 2fd9bbc8627690bdb85d0baeae12f75c4f344ed8
+from . import finding, merging, moving, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
