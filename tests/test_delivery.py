@@ -124,6 +124,14 @@ def back(proxy: Proxy) -> Callable[[], None]:
     return lambda: setattr(proxy, "black_hole", False)
 
 
+def ended(proxy: Proxy) -> None:
+    """Bring the store back, with the lease of the process before at an end, as if that had ended."""
+    back(proxy)()
+    backend = create_stats_store().backend
+    if (newest := backend.newest_claim("tiny")) is not None:
+        backend.release_claim("tiny", newest.number)
+
+
 def test_an_outage_leaves_no_trace(config, undisturbed, proxy, caplog, monkeypatch):
     waited: list[int] = []
     store_weights = type(create_weights_store()).store_weights
@@ -154,7 +162,7 @@ def test_what_cannot_be_delivered_waits_for_the_next_training(
     assert folder.is_dir() and str(folder) in str(caught.value)
     with pytest.raises(StoreUnreachable):
         train_run(Run(config), device="cpu")
-    back(proxy)()
+    ended(proxy)
     copy = folder.with_name("again")
     shutil.copytree(folder, copy)
     for _ in range(2):  # the second time as if the first had been killed at its end
@@ -186,7 +194,7 @@ def test_a_kill_during_an_outage_goes_back_to_the_checkpoint_before(config, undi
 
     with pytest.raises(Killed):
         train_run(run_with(config, {5: away(proxy), 8: kill}), device="cpu")
-    back(proxy)()
+    ended(proxy)
     assert create_weights_store().latest_iteration("tiny") == 4
     train_run(Run(config), device="cpu")
     assert_same(everything(), undisturbed)
@@ -196,7 +204,7 @@ def test_a_stop_during_an_outage_keeps_its_checkpoint(config, undisturbed, proxy
     stop = {3: away(proxy), 6: lambda: os.kill(os.getpid(), signal.SIGTERM)}
     with pytest.raises(Stopped, match="iteration 6 of 8 is kept as a checkpoint in .*undelivered"):
         train_run(run_with(config, stop), device="cpu")
-    back(proxy)()
+    ended(proxy)
     train_run(run_with(config, {}), device="cpu")
     assert_same(everything(), undisturbed)
 
@@ -205,7 +213,7 @@ def test_a_run_that_went_on_elsewhere_keeps_what_it_has(config, proxy, monkeypat
     monkeypatch.setattr(delivery, "SECONDS_TO_WAIT", 0.0)
     with pytest.raises(StoreUnreachable):
         train_run(run_with(config, {3: away(proxy)}), device="cpu")
-    back(proxy)()
+    ended(proxy)
     base = os.environ["DACAPO_RUNS_BASE_DIR"]
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", f"{base}-elsewhere")
     train_run(Run(config), device="cpu")
@@ -227,7 +235,7 @@ def test_deleting_a_run_deletes_what_waits(config, proxy, monkeypatch):
     monkeypatch.setattr(delivery, "SECONDS_TO_WAIT", 0.0)
     with pytest.raises(StoreUnreachable):
         train_run(run_with(config, {3: away(proxy)}), do_validate=False, device="cpu")
-    back(proxy)()
+    ended(proxy)
     stores = create_config_store(), create_stats_store(), create_weights_store(), create_array_store()
     assert "undelivered" in delete_run("tiny", *stores)
     assert not list(Path(os.environ["DACAPO_RUNS_BASE_DIR"]).rglob("undelivered"))

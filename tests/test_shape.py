@@ -29,14 +29,9 @@ FLOORS = [
      "dacapo.experiments.validation_scores", "dacapo.experiments"),
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
-<<<<<<< ours
-    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.worker", "dacapo"),
-    ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
-=======
     ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.delivery",
-     "dacapo"),
-    ("dacapo.cli", "dacapo.testing", "dacapo.demo"),
->>>>>>> theirs
+     "dacapo.worker", "dacapo"),
+    ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
 ]  # fmt: skip
 
 

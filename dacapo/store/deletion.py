@@ -65,11 +65,8 @@ def _delete(
         "weights": lambda: weights_store.delete(key),
         "scores": lambda: stats_store.delete_validation_scores(key),
         "stats": lambda: stats_store.delete_training_stats(key),
-<<<<<<< ours
         "history in the queue": lambda: config_store.backend.remove_changes(key),
-=======
         "undelivered": lambda: Spool(Options.instance().runs_base_dir, key).remove(),
->>>>>>> theirs
     }
     gone, stayed = [], []
     for what, delete in steps.items():

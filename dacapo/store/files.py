@@ -239,6 +239,7 @@ class FileBackend(FileQueue, StoreBackend):
         """Rename two folders, whatever they hold."""
         folder = self.stats / "runs" / run
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
+        self._block_logs = {key: log for key, log in self._block_logs.items() if key[0] not in (run, new)}
         publication.move_tree(folder, self.stats / "runs" / new)
         publication.move_tree(self.root / run, self.root / new)
 

@@ -108,7 +108,6 @@ def remove_tree(path: Path) -> bool:
     return True
 
 
-<<<<<<< ours
 def move_tree(path: Path, target: Path) -> bool:
     """Move a folder, or what an interrupted move has left of it; return False if there is none."""
     with explained(path, "moving"):
@@ -136,13 +135,6 @@ def _move_into(path: Path, target: Path) -> None:
         raise FileExistsError(errno.EEXIST, f"there is a {target.name} in {target.parent} already")
     else:
         path.rename(target)
-=======
-def move(path: Path, target: Path) -> None:
-    """Give a folder another name beside it, which has to be free."""
-    with explained(path, "moving"):
-        path.rename(target)
-        sync_folder(path.parent)
->>>>>>> theirs
 
 
 def remove_file(path: Path) -> bool:

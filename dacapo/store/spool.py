@@ -14,7 +14,7 @@ from dacapo.names import Repeated, run_key
 
 from .backend import Epoch
 from .files import FileBackend
-from .publication import move, remove_if_empty, remove_tree
+from .publication import move_tree, remove_if_empty, remove_tree
 from .stats_store import StatsStore
 from .weights_store import Weights, WeightsStore
 
@@ -119,7 +119,7 @@ class Spool:
     def _put_aside(self) -> None:
         names = (self.folder.with_name(f"superseded-{number}") for number in range(10**6))
         aside = next(path for path in names if not path.exists())
-        move(self.folder, aside)
+        move_tree(self.folder, aside)
         logger.warning(
             "run %s has gone on elsewhere, or was begun anew, since %s was written: that is not delivered; "
             "it is kept in %s, delete it when you do not need it",
