@@ -255,7 +255,7 @@ def to_json(value: Any, **options: Any) -> str:
 
 def from_json(text: str) -> Any:
     """Read what ``to_json`` wrote."""
-    return json.loads(text, object_hook=_float_again)
+    return _reader.decode(text)
 
 
 def _strict(value: Any) -> Any:
@@ -272,6 +272,8 @@ def _float_again(value: dict[str, Any]) -> Any:
     return float(value[_FLOAT]) if value.keys() == {_FLOAT} else value
 
 
+# Made once: making one takes longer than most reading.
+_reader = json.JSONDecoder(object_hook=_float_again)
 documents = Documents()
 
 

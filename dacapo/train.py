@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
-from .errors import InvalidRequest, Stopped
+from .delivery import Delivery
+from .errors import InvalidRequest, Stopped, StoreUnreachable
 from .progress import Progress
 from .stopping import StopRequest, stop_requests
 from .store.create_store import (
@@ -59,6 +60,9 @@ def train_run(
     SIGTERM, SIGINT and SIGUSR1 make it write a checkpoint after the current iteration and
     raise ``Stopped``; training the run again goes on from there as if nothing had happened.
 
+    While the store cannot be reached training goes on, and delivers later.  If it still cannot an hour
+    after the end, ``StoreUnreachable`` says where everything waits for the next ``train``.
+
     The run is trained under a ``lease``, taken here unless it is given: ``LeaseHeld`` says who else
     has the run, ``LeaseLost`` that somebody took it because this process gave no sign of life.
     """
@@ -83,16 +87,26 @@ class _Session:
         self.weights_store = create_weights_store()
         self.stats_store.write_under(lease)
         self.weights_store.write_under(lease)
+        self.delivery = Delivery(run, self.stats_store, self.weights_store)
         self.stored_at = time.monotonic()
 
     def go(self, stop: StopRequest, save_snapshots: bool) -> None:
         run = self.run
         run.model.to(self.device)
+        self.delivery.deliver_spool()
         iteration = run.resume(self.stats_store, self.weights_store)
+        self.delivery.begin()
         run.move_optimizer(self.device)
         # What earlier epochs recorded beyond where this one begins does not count any more.
         record_best(run, run.validation_scores, self.weights_store)
         self._catch_up(iteration)
+        self._train(iteration, stop, save_snapshots)
+        self.delivery.finish(stop)
+        self.stats_store.compact(run)
+
+    def _train(self, iteration: int, stop: StopRequest, save_snapshots: bool) -> None:
+        """Train from an iteration to the end."""
+        run = self.run
         if iteration >= run.train_until:
             logger.info("run %s is trained: it has reached iteration %d", run.key, iteration)
             return
@@ -120,26 +134,21 @@ class _Session:
         valid = last or reached % run.validation_interval == 0
         extra = config.checkpoint_interval is not None and reached % config.checkpoint_interval == 0
         if valid or extra or signal:
-            self._checkpoint()
+            self.delivery.checkpoint()
+            self.stored_at = time.monotonic()
         elif time.monotonic() - self.stored_at > SECONDS_BETWEEN_STORES:
-            self._persist()
+            self.delivery.persist()
+            self.stored_at = time.monotonic()
         if signal is not None and not last:
+            where = (
+                f" in {self.delivery.spool.folder}, for the store is away" if self.delivery.leave() else ""
+            )
             raise Stopped(
                 f"run {run.key}: asked to stop by {signal.name}; iteration {reached} of "
-                f"{run.train_until} is kept as a checkpoint; go on with  dacapo train {run.key}"
+                f"{run.train_until} is kept as a checkpoint{where}; go on with  dacapo train {run.key}"
             )
         if valid and self.do_validate:
             self._validate(reached)
-
-    def _checkpoint(self) -> None:
-        # Stats first: a checkpoint without its stats would leave a gap in them, the other way
-        # round the stats are only cut back to the checkpoint.
-        self._persist()
-        self.run.checkpoint(self.weights_store)
-
-    def _persist(self) -> None:
-        self.run.persist(self.stats_store)
-        self.stored_at = time.monotonic()
 
     def _catch_up(self, iteration: int) -> None:
         """Validate the checkpoint to go on from, if it was due and the last process did not get to it."""
@@ -151,5 +160,8 @@ class _Session:
             self._validate(iteration)
 
     def _validate(self, iteration: int) -> None:
-        validate_run(self.run, iteration, device=self.device, lease=self.lease)
+        try:
+            validate_run(self.run, iteration, device=self.device, lease=self.lease)
+        except StoreUnreachable as error:
+            self.delivery.validated(error)
         self.run.model.train()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dacapo.errors import NotFound
+from dacapo.errors import InvalidRequest, NotFound
 
 from .commands import Verb, argument
 from .tables import json_option, show
@@ -18,9 +18,11 @@ from .tables import json_option, show
 if TYPE_CHECKING:
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.store.config_store import ConfigStore
+    from dacapo.store.envelopes import Envelope
     from dacapo.store.weights_store import BestRecord, WeightsStore
 
 STATS_SHOWN = 10
+SUMMARY = ("metric", "first", "last", "least", "largest", "mean", "measured")
 SCORES_SHOWN = (
     "dice",
     "jaccard",
@@ -65,12 +67,29 @@ def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) ->
     type=click.IntRange(min=1),
     help=f"How many iterations to show.  [default: {STATS_SHOWN}; all with --json]",
 )
+@click.option("--summary", is_flag=True, help="Show least, largest and mean of each metric instead.")
+@click.option(
+    "--points",
+    type=click.IntRange(min=1),
+    help="With --summary: of so many stretches of iterations.  [default: 1]",
+)
 @json_option
-def stats(run: str, last: int | None, as_json: bool) -> None:
-    """Show loss and seconds of the newest iterations."""
+def stats(run: str, last: int | None, summary: bool, points: int | None, as_json: bool) -> None:
+    """Show loss and seconds of the newest iterations, or how each metric went.
+
+    A summary is quick also for millions of iterations, since not all of them are read.
+    """
     from dacapo.store.create_store import create_config_store, create_stats_store
 
-    found = create_stats_store().retrieve_training_stats(_stored(create_config_store(), run))
+    if last is not None if summary else points is not None:
+        raise InvalidRequest("--points belongs to --summary, and --last does not; leave one of them out")
+    nothing = f"run {run} has not been trained; train it with  dacapo train {run}"
+    key, store = _stored(create_config_store(), run), create_stats_store()
+    if summary:
+        envelopes = store.retrieve_envelopes(key, points or 1)
+        show(SUMMARY, _summary(envelopes), as_json, nothing=nothing)
+        return
+    found = store.retrieve_training_stats(key)
     count = last or (len(found) if as_json else STATS_SHOWN)
     begin = max(0, len(found) - count)
     columns = {"iteration": found.iterations[begin:].tolist()}
@@ -80,7 +99,7 @@ def stats(run: str, last: int | None, as_json: bool) -> None:
         tuple(columns),
         rows,
         as_json,
-        nothing=f"run {run} has not been trained; train it with  dacapo train {run}",
+        nothing=nothing,
     )
 
 
@@ -109,6 +128,16 @@ def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ..
         for p, parameters in enumerate(scores.parameter_names)
     ]
     return ("dataset", "parameters", *columns), list(rows)
+
+
+def _summary(envelopes: dict[str, Envelope]) -> list[Sequence[Any]]:
+    """Return a row for each metric and stretch."""
+    fields = ("first", "last", "minimum", "maximum", "mean", "measured")
+    return [
+        (name, *values)
+        for name, envelope in envelopes.items()
+        for values in zip(*(getattr(envelope, field).tolist() for field in fields), strict=True)
+    ]
 
 
 def _stored(store: ConfigStore, run: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dacapo.documents import Document
 
 from .listing import Found, Query, chosen, row_of
+from .previews import Outline, outline_of
 from .queue_backend import QueueBackend
 
 if TYPE_CHECKING:
@@ -72,11 +73,20 @@ class Epoch:
 
 @attrs.frozen(eq=False)
 class Block:
-    """The stats of some iterations as columns of float64; the unit of appending."""
+    """The stats of some iterations as columns of float64; the unit of appending.
+
+    A block that others were merged into stands for ``span`` appends, ``sequence`` the last of them.
+    """
 
     sequence: int
     iterations: NDArray[np.int64]
     columns: Mapping[str, NDArray[np.float64]]
+    span: int = 1
+
+    @property
+    def begin(self) -> int:
+        """The sequence of the first append that the block stands for."""
+        return self.sequence - self.span + 1
 
 
 @attrs.frozen
@@ -215,7 +225,7 @@ class StoreBackend(QueueBackend, ABC):
 
     @abstractmethod
     def append_block(self, run: str, epoch: int, block: Block) -> None:
-        """Add a block of stats; its sequence has to be the one to come, else ``StoreError``.
+        """Add a block of stats; it has to begin at the sequence to come, else ``StoreError``.
 
         Adding the last one again, unchanged, does nothing: a retry is safe.
         """
@@ -225,8 +235,26 @@ class StoreBackend(QueueBackend, ABC):
         """Return the end of an epoch's stats, without reading what is before it."""
 
     @abstractmethod
-    def blocks(self, run: str, epoch: int) -> list[Block]:
-        """Return the stats of an epoch, in the order they were added."""
+    def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
+        """Return the stats of an epoch, in the order they were added.
+
+        With ``begin`` and ``end`` only those with a sequence from the one to the other.
+        """
+
+    def outlines(self, run: str, epoch: int, metric: str | None = None) -> list[Outline | Block]:
+        """Return the blocks of an epoch, long ones by their outline; worth a way that reads little.
+
+        With ``metric`` only its preview is asked for.
+        """
+        return [outline_of(block, metric) for block in self.blocks(run, epoch)]
+
+    @abstractmethod
+    def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
+        """Put blocks in place of the ``span`` appends that each stands for; the newest is never among them.
+
+        Whoever reads meanwhile sees those or these, and a retry is safe.  Returns False if there
+        are no blocks that begin and end where one of these does; those before it may be done then.
+        """
 
     @abstractmethod
     def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:

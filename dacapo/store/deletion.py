@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from dacapo.errors import DacapoError, NotFound, StoreError
 from dacapo.names import Repeated
+from dacapo.options import Options
 
 from .array_store import ArrayStore
 from .config_store import RUNS, ConfigStore
 from .lease import take
+from .spool import Spool
 from .stats_store import StatsStore
 from .weights_store import BEST, WeightsStore
 
@@ -64,6 +66,7 @@ def _delete(
         "scores": lambda: stats_store.delete_validation_scores(key),
         "stats": lambda: stats_store.delete_training_stats(key),
         "history in the queue": lambda: config_store.backend.remove_changes(key),
+        "undelivered": lambda: Spool(Options.instance().runs_base_dir, key).remove(),
     }
     gone, stayed = [], []
     for what, delete in steps.items():

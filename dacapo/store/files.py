@@ -3,6 +3,7 @@
 <root>/configs/<collection>/<name>.yaml       one document a file
 <root>/stats/runs/<run>/<n>.epoch             the n-th epoch, and where it begins
                        /<n>.iterations        its training stats, a framed log
+                       /<n>.merged            those that were merged into larger blocks
                        /<n>.scores            its validation scores, a framed log
 <root>/stats/queue/...                        the queue; see queue_files
 <root>/stats/leases/<run>/...                 who holds the run; see ``file_claims``
@@ -23,13 +24,15 @@ from dacapo.errors import CorruptData
 
 from . import document_file, file_editions, publication
 from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
-from .blocks import decode_block, decode_scores, encode_block, encode_scores
+from .block_log import APPENDED, MERGED, BlockLog
+from .blocks import decode_scores, encode_scores
 from .document_index import DocumentIndex
 from .file_claims import FileClaims
 from .framed_log import Frame, FramedLog
 from .history import decode_past, encode_past
 from .legacy.files import OldFiles
 from .listing import Found, Query, chosen
+from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 from .queue_files import FileQueue
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
     from .legacy.old_data import OldData
 
-_BLOCK, _SCORES, _EPOCH = 1, 2, 3
+_SCORES, _EPOCH = 2, 3
 _YAML, _EPOCH_FILE = ".yaml", ".epoch"
 _BEST = "best"  # what epochs publish: documents in editions
 
@@ -51,6 +54,7 @@ class FileBackend(FileQueue, StoreBackend):
         self.configs = configs or self.root / "configs"
         self.stats = stats or self.root / "stats"
         self._logs: dict[Path, FramedLog] = {}
+        self._block_logs: dict[tuple[str, int], BlockLog] = {}
         self._claims = FileClaims(self.stats / "leases")
         self._indexes: dict[str, DocumentIndex] = {}
 
@@ -172,19 +176,25 @@ class FileBackend(FileQueue, StoreBackend):
         return publication.create(path, [frame.encode() for frame in frames])
 
     def append_block(self, run: str, epoch: int, block: Block) -> None:
-        first, last = int(block.iterations[0]), int(block.iterations[-1])
-        body = encode_block(block)
-        frame = Frame(_BLOCK, block.sequence, first, last, len(block.iterations), body)
-        self._log(run, epoch, "iterations").append(frame)
+        self._blocks_of(run, epoch).append(block)
 
     def tail(self, run: str, epoch: int) -> Tail:
-        end = self._log(run, epoch, "iterations").end()
-        last = end.last
-        return Tail(None if last is None else decode_block(last.body, last.sequence), end.sequence)
+        return self._blocks_of(run, epoch).tail()
 
-    def blocks(self, run: str, epoch: int) -> list[Block]:
-        frames = self._log(run, epoch, "iterations").frames()
-        return [decode_block(frame.body, frame.sequence) for frame in frames]
+    def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
+        return self._blocks_of(run, epoch).blocks(begin, end)
+
+    def outlines(self, run: str, epoch: int, metric: str | None = None) -> list[Outline | Block]:
+        found = self._blocks_of(run, epoch).outlines(metric)
+        return super().outlines(run, epoch, metric) if found is None else found
+
+    def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
+        return self._blocks_of(run, epoch).merge(merged)
+
+    def _blocks_of(self, run: str, epoch: int) -> BlockLog:
+        if (run, epoch) not in self._block_logs:
+            self._block_logs[run, epoch] = BlockLog(self.stats / "runs" / run, epoch)
+        return self._block_logs[run, epoch]
 
     def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
         log, at = self._log(run, epoch, "scores"), record.iteration
@@ -194,7 +204,7 @@ class FileBackend(FileQueue, StoreBackend):
         return [decode_scores(frame.body) for frame in self._log(run, epoch, "scores").frames()]
 
     def remove_stats(self, run: str) -> bool:
-        return self._remove_logs(run, ".iterations")
+        return self._remove_logs(run, APPENDED, MERGED)
 
     def remove_scores(self, run: str) -> bool:
         return self._remove_logs(run, ".scores")
@@ -211,14 +221,15 @@ class FileBackend(FileQueue, StoreBackend):
             self._logs[path] = FramedLog(path)
         return self._logs[path]
 
-    def _remove_logs(self, run: str, suffix: str) -> bool:
+    def _remove_logs(self, run: str, *suffixes: str) -> bool:
         """Remove one sort of a run's logs, and with the last of them its epochs too."""
         folder = self.stats / "runs" / run
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
-        names = self._log_names(run, suffix)
-        # A refused append leaves an empty file.
+        self._block_logs = {key: log for key, log in self._block_logs.items() if key[0] != run}
+        names = [name for suffix in suffixes for name in self._log_names(run, suffix)]
+        # An append that was broken off may have left an empty file.
         removed = any((folder / name).stat().st_size for name in names)
-        if all(name.endswith((suffix, _EPOCH_FILE)) for name in visible(folder)):
+        if all(name.endswith((*suffixes, _EPOCH_FILE)) for name in visible(folder)):
             remove_tree(folder)
         for name in names:
             remove_file(folder / name)
@@ -228,6 +239,7 @@ class FileBackend(FileQueue, StoreBackend):
         """Rename two folders, whatever they hold."""
         folder = self.stats / "runs" / run
         self._logs = {path: log for path, log in self._logs.items() if path.parent != folder}
+        self._block_logs = {key: log for key, log in self._block_logs.items() if key[0] not in (run, new)}
         publication.move_tree(folder, self.stats / "runs" / new)
         publication.move_tree(self.root / run, self.root / new)
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import mmap
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 
@@ -90,7 +92,7 @@ class FramedLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: tuple[tuple[int, int], End] | None = None
+        self._known: tuple[tuple[int, int, int], End] | None = None
 
     def frames(self) -> list[Frame]:
         """Return every whole frame; what is damaged or unfinished is left out with a warning."""
@@ -111,6 +113,29 @@ class FramedLog:
                 logger.warning("%s: %s", self.path, piece)
         return [piece for piece, _ in pieces if isinstance(piece, Frame)]
 
+    def bodies(self) -> list[tuple[Frame, int, memoryview]] | None:
+        """Return header, checksum and body of each frame; a body is read when it is looked at.
+
+        Whoever uses a body has to check it.  None if a header is damaged or the end is torn:
+        then ``frames`` has to find out what is whole.
+        """
+        with explained(self.path, "reading"):
+            try:
+                with self.path.open("rb") as file:
+                    _force(file.fileno())
+                    view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            except (FileNotFoundError, ValueError):  # an empty file cannot be mapped
+                return []
+        at, found = 0, []
+        while at < len(view):
+            header = _header(view, at, self.path)
+            if header is None:
+                return None
+            frame, begin, end = header
+            found.append((frame, _HEADER.unpack_from(view, at)[-1], view[begin:end]))
+            at = end + _FOOTER.size
+        return found
+
     def end(self) -> End:
         """Return where the log ends, reading only as much as that takes."""
         with explained(self.path, "reading"):
@@ -124,50 +149,75 @@ class FramedLog:
             finally:
                 os.close(descriptor)
 
-    def append(self, frame: Frame) -> None:
-        """Add a frame and force it to disk.
+    def append(self, *frames: Frame, begin: int | None = None, least: int = 0) -> None:
+        """Add frames in one write and force them to disk.
 
-        Its sequence has to be the one that comes next, or it is the last one again, unchanged;
-        anything else means that another process writes too, and raises ``StoreError``.
+        The sequence of the first (or ``begin``, if a frame stands for several) has to be the one
+        that comes next, which in an empty log is ``least``.  One frame alone may be the last one
+        again, unchanged.  Anything else means that another process writes too, and raises ``StoreError``.
         """
-        with explained(self.path, "appending to"), self._opened() as descriptor:
-            end = self._end(descriptor)
+        given = frames[0].sequence if begin is None else begin
+        if given != least and not self.path.exists():
+            self._refuse(given, least)  # before there is an empty log
+        with explained(self.path, "appending to"), self.alone() as descriptor:
+            end, frame = self._end(descriptor), frames[-1]
             if end.complete < end.size:
                 logger.warning(
                     "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
                 )
                 os.ftruncate(descriptor, end.complete)
-            if frame == end.last and end.sequence == frame.sequence + 1:
+            if len(frames) == 1 and frame == end.last and end.sequence == frame.sequence + 1:
                 os.fsync(descriptor)
                 return  # a retry of what was added already
-            if frame.sequence != end.sequence:
-                raise StoreError(
-                    f"{self.path} was written by another process meanwhile: append {frame.sequence} was "
-                    f"due, and it is at {end.sequence}; make sure that only one process trains a run"
-                )
+            if given != max(end.sequence, least):
+                self._refuse(given, max(end.sequence, least))
             if not end.size:
                 # Before anything is written, so that whoever finds something in it need not do it:
                 # the one who made the file may have been killed here.
                 make_folder(self.path.parent)
                 sync_folder(self.path.parent)
-            self._write(descriptor, frame.encode(), end.complete)
-            inode, size = self._state(descriptor)
-            self._known = (inode, size), End(frame, frame.sequence + 1, size, size)
+            self._write(descriptor, b"".join(frame.encode() for frame in frames), end.complete)
+            state = self._state(descriptor)
+            self._known = state, End(frame, frame.sequence + 1, state[1], state[1])
+
+    def _refuse(self, given: int, due: int) -> NoReturn:
+        raise StoreError(
+            f"{self.path} was written by another process meanwhile: append {given} was "
+            f"due, and it is at {due}; make sure that only one process trains a run"
+        )
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """Open the file for appending, alone."""
+    def alone(self) -> Iterator[int]:
+        """Open the file for appending, alone, also with regard to whoever replaces it."""
         flags = os.O_RDWR | os.O_APPEND
+        while True:
+            try:
+                descriptor = os.open(self.path, flags)
+            except FileNotFoundError:
+                make_folder(self.path.parent)
+                descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
+            try:
+                _lock(descriptor, fcntl.LOCK_EX)
+                if not self._is_current(descriptor):
+                    continue  # replaced while this one waited: what is added to it would be lost
+                yield descriptor
+                return
+            finally:
+                os.close(descriptor)
+
+    def whole(self, descriptor: int) -> list[Frame] | None:
+        """Return all frames, to whoever has opened the log ``alone``; None if anything is damaged."""
+        size = os.fstat(descriptor).st_size
+        pieces = list(scan(os.pread(descriptor, size, 0), self.path))
+        frames = [piece for piece, _ in pieces if isinstance(piece, Frame)]
+        complete = pieces[-1][1] if pieces else 0
+        return frames if len(frames) == len(pieces) and complete == size else None
+
+    def _is_current(self, descriptor: int) -> bool:
         try:
-            descriptor = os.open(self.path, flags)
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
         except FileNotFoundError:
-            make_folder(self.path.parent)
-            descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
-        try:
-            _lock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            return False
 
     def _write(self, descriptor: int, data: bytes, end: int) -> None:
         """Write in one call, and take back what a full disk left of it."""
@@ -203,9 +253,10 @@ class FramedLog:
         piece = next(scan(os.pread(descriptor, length, size - length), self.path), None)
         return piece[0] if piece and isinstance(piece[0], Frame) and piece[1] == length else None
 
-    def _state(self, descriptor: int) -> tuple[int, int]:
+    def _state(self, descriptor: int) -> tuple[int, int, int]:
+        # An inode is used again once its file was replaced, and then only the time tells the two apart.
         status = os.fstat(descriptor)
-        return status.st_ino, status.st_size
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def _content(self, alone: bool = False) -> bytes:
         with explained(self.path, "reading"):
@@ -242,6 +293,12 @@ def scan(data: bytes, path: Path) -> Iterator[tuple[Frame | Damage, int]]:
 
 def _parse(data: bytes, at: int, path: Path) -> Frame | None:
     """Return the frame at a position, if its header is good and all of it is there."""
+    found = _header(data, at, path)
+    return None if found is None else attrs.evolve(found[0], body=data[found[1] : found[2]])
+
+
+def _header(data: bytes | memoryview, at: int, path: Path) -> tuple[Frame, int, int] | None:
+    """Return the frame at a position without its body, and where that begins and ends."""
     if at + _HEAD > len(data):
         return None
     magic, version, kind, sequence, first, last, count, length, _ = _HEADER.unpack_from(data, at)
@@ -256,7 +313,7 @@ def _parse(data: bytes, at: int, path: Path) -> Frame | None:
     begin = at + _HEAD
     if begin + length + _FOOTER.size > len(data):
         return None
-    return Frame(kind, sequence, first, last, count, data[begin : begin + length])
+    return Frame(kind, sequence, first, last, count, b""), begin, begin + length
 
 
 def _next_frame(data: bytes, at: int, path: Path) -> int | None:

@@ -14,7 +14,7 @@ from dacapo.errors import StoreError
 
 from . import plain_data
 from .backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
-from .blocks import decode_block, decode_scores, encode_block, encode_scores
+from .blocks import decode_block, decode_scores, encode_block, encode_scores, with_merged, within
 from .queue_memory import MemoryQueue
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class _Content:
 
     documents: dict[str, dict[str, Document]] = attrs.field(factory=dict)
     epochs: dict[str, dict[int, Epoch]] = attrs.field(factory=dict)
-    blocks: dict[str, dict[int, list[bytes]]] = attrs.field(factory=dict)
+    blocks: dict[str, dict[int, list[tuple[int, bytes]]]] = attrs.field(factory=dict)
     scores: dict[str, dict[int, list[bytes]]] = attrs.field(factory=dict)
     blobs: dict[str, dict[str, bytes]] = attrs.field(factory=dict)
     published: dict[tuple[str, str], int] = attrs.field(factory=dict)
@@ -144,23 +144,31 @@ class MemoryBackend(MemoryQueue, StoreBackend):
         """Append, or find that the last one is given again."""
         data = encode_block(block)
         with self._content.lock:
-            log = self._content.blocks.setdefault(run, {}).setdefault(epoch, [])
-            if log and block.sequence == len(log) - 1 and log[-1] == data:
+            log = self._content.blocks.get(run, {}).get(epoch, [])
+            if log and log[-1] == (block.sequence, data):
                 return
-            if block.sequence != len(log):
+            due = log[-1][0] + 1 if log else 0
+            if block.begin != due:
                 raise StoreError(
                     f"run {run} in {self.place}: block {block.sequence} of epoch {epoch} was given where "
-                    f"{len(log)} was due; make sure that only one process trains a run"
+                    f"{due} was due; make sure that only one process trains a run"
                 )
-            log.append(data)
+            self._content.blocks.setdefault(run, {}).setdefault(epoch, []).append((block.sequence, data))
 
     def tail(self, run: str, epoch: int) -> Tail:
-        blocks = self.blocks(run, epoch)
-        return Tail(blocks[-1] if blocks else None, len(blocks))
-
-    def blocks(self, run: str, epoch: int) -> list[Block]:
         log = self._content.blocks.get(run, {}).get(epoch, [])
-        return [decode_block(data, sequence) for sequence, data in enumerate(log)]
+        return Tail(decode_block(log[-1][1], log[-1][0]), log[-1][0] + 1) if log else Tail()
+
+    def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
+        log = list(self._content.blocks.get(run, {}).get(epoch, []))
+        return within([decode_block(data, sequence) for sequence, data in log], begin, end)
+
+    def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
+        with self._content.lock:
+            there = with_merged(self.blocks(run, epoch), merged)
+            if there is not None:
+                self._content.blocks[run][epoch] = [(one.sequence, encode_block(one)) for one in there]
+            return there is not None
 
     def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
         with self._content.lock:
@@ -179,7 +187,7 @@ class MemoryBackend(MemoryQueue, StoreBackend):
         with self._content.lock:
             return _beginning(prefix, self._content.epochs)
 
-    def _remove_logs(self, run: str, logs: dict[str, dict[int, list[bytes]]]) -> bool:
+    def _remove_logs(self, run: str, logs: dict[str, dict[int, Any]]) -> bool:
         """Remove one sort of a run's logs, and with the last of them its epochs too."""
         with self._content.lock:
             removed = any(logs.pop(run, {}).values())  # a refused append leaves an empty log

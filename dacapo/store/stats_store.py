@@ -16,10 +16,13 @@ from dacapo.names import Repeated, find_run, run_key
 from . import history
 from .backend import Block, Epoch, ScoresRecord, StoreBackend
 from .blocks import before, joined
+from .compaction import Compaction, merge
+from .envelopes import Envelope, Rows, envelopes_of, is_fine, read_rows, rows_of, sample_of
 from .lease import Lease, begin_unheld, make_sure_that_nobody_holds
 from .score_records import holds, records_of, scores_of
 
 SAMPLE = 1000
+LONG = 100_000  # iterations that are worth looking at previews for
 LARGEST = 2**20  # numbers in a block: 8 MB, which every backend can keep in one piece
 Records = dict[tuple[int, str], ScoresRecord]
 
@@ -63,6 +66,7 @@ class StatsStore:
         self._writing: dict[str, _Writing] = {}
         self._doubtful: set[str] = set()  # runs with an append that may have been done or not
         self._stats: dict[str, _Seen] = {}
+        self._compaction = Compaction(backend)
         self._leases: dict[str, Lease] = {}
 
     def __repr__(self) -> str:
@@ -86,11 +90,14 @@ class StatsStore:
         Without a lease, raises ``LeaseHeld`` if somebody else has the run.
         """
         key = run_key(run)
+        newest = self.backend.newest_epoch(key)
         if lease := self._leases.get(key):
             number = lease.begin(start, checkpoint)
         else:
             number = begin_unheld(self.backend, key, start, checkpoint)
         self._writing[key] = self._end(key)
+        if newest is not None:
+            merge(self.backend, key, newest)
         # Scores that the epoch has cut have to be stored again, even if they come out the same.
         _scores_seen.pop((self.backend.place, key), None)
         return number
@@ -128,16 +135,28 @@ class StatsStore:
             until = int(block.iterations[-1]) + 1
             writing = _Writing(writing.epoch, writing.sequence + 1, until, stats.at(until - 1))
             self._writing[key] = writing
+            self._compaction.appended(key, int(writing.epoch or 0), block)
+
+    def compact(self, run: str | Repeated) -> int:
+        """Merge small appends of the newest epoch, which reads faster; return how many there were.
+
+        Storing does so from time to time, and ``begin_epoch`` for the epoch before.  It may be done
+        at any time, also while somebody reads or writes.
+        """
+        key = run_key(run)
+        newest = self.backend.newest_epoch(key)
+        return 0 if newest is None else merge(self.backend, key, newest)
 
     def retrieve_training_stats(self, run: str | Repeated, subsample: bool | int = False) -> TrainingStats:
         """Return the stats of a run, none for an unknown one.
 
-        With ``subsample`` about 1000 of them (or as many as it says), evenly spread, and the last.
+        With ``subsample`` about 1000 of them (or as many as it says), evenly spread, and the last;
+        of a long run not all are read then.
         """
         key = self._find(run)
-        stats = self._merged(key)
         if subsample:
-            return _sampled(stats, SAMPLE if subsample is True else int(subsample))
+            return self._sample(key, SAMPLE if subsample is True else int(subsample))
+        stats = self._merged(key)
         self._stats[key] = _Seen(weakref.ref(stats), stats.cut_since(0)[0])
         return stats
 
@@ -147,11 +166,45 @@ class StatsStore:
         end = self._end(key)
         return end.last if end.last or not end.until else self._merged(key).last
 
+    def retrieve_envelope(
+        self, run: str | Repeated, metric: str = "loss", points: int = SAMPLE
+    ) -> Envelope | None:
+        """Return how a metric went in at most ``points`` stretches: least, largest and mean value of each.
+
+        Of a long run only previews are read, kept beside every block.  None if the run never
+        measured it.
+        """
+        return self._envelopes(self._find(run), points, metric).get(metric)
+
+    def retrieve_envelopes(self, run: str | Repeated, points: int = SAMPLE) -> dict[str, Envelope]:
+        """Return the envelope of every metric by its name; see ``retrieve_envelope``."""
+        return self._envelopes(self._find(run), points, None)
+
+    def _envelopes(self, key: str, points: int, metric: str | None) -> dict[str, Envelope]:
+        rows = self._rows(key, metric)
+        if rows is None or not is_fine(rows, points):
+            rows = rows_of(self._merged(key))
+        return envelopes_of(rows, points)
+
+    def _sample(self, key: str, count: int) -> TrainingStats:
+        rows, last = self._rows(key, None), self._end(key).last
+        if rows is None or last is None or not is_fine(rows, 4 * count) or last.iteration < LONG:
+            return _sampled(self._merged(key), count)
+        sample = sample_of(rows, count)
+        sample.add_iteration_stats(last)
+        return sample
+
+    def _rows(self, key: str, metric: str | None) -> Rows | None:
+        parts = history.parts(self.backend.epochs(key))
+        limits = [(part.number, part.stats) for part in parts if part.stats != 0]
+        return read_rows(self.backend, key, limits, metric)
+
     def delete_training_stats(self, run: str | Repeated) -> bool:
         """Erase the stats of all epochs; return False if there were none."""
         key = self._find(run)
         self._writing.pop(key, None)
         self._stats.pop(key, None)
+        self._compaction.forget(key)
         return self.backend.remove_stats(key)
 
     def _ready_to_write(self, key: str, stats: TrainingStats) -> _Writing:

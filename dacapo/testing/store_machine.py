@@ -22,6 +22,7 @@ from hypothesis.stateful import precondition, rule
 
 from dacapo.errors import DacapoError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
+from dacapo.store.blocks import can_merge, merged
 from dacapo.store.listing import Query
 
 from .leases import Opener
@@ -207,6 +208,21 @@ class Comparison(QueueRules):
             self.both(lambda backend: backend.append_block(run, epoch, block))
 
     @precondition(lambda self: self.known)
+    @rule(data=st.data(), odd=st.sampled_from([0, 0, 0, 1]), times=st.integers(1, 2))
+    def merge_blocks(self, data: st.DataObject, odd: int, times: int) -> None:
+        """Merge blocks that follow one another, sometimes with the newest or with less than whole ones."""
+        run, epoch = self._an_epoch(data)
+        there = self.backends[0].blocks(run, epoch)
+        first = data.draw(st.integers(0, max(0, len(there) - 1)))
+        last = data.draw(st.integers(first, max(first, len(there) - 1)))
+        if can_merge(there) and there[first : last + 1]:
+            block = merged(there[first : last + 1])
+            block = attrs.evolve(block, span=block.span - odd) if block.span > odd else block
+            for _ in range(times):
+                self.both(lambda backend: backend.merge_blocks(run, epoch, [block]))
+            self.both(lambda backend: backend.blocks(run, epoch))
+
+    @precondition(lambda self: self.known)
     @rule(
         data=st.data(),
         iteration=st.integers(0, 2**40),
@@ -232,6 +248,7 @@ class Comparison(QueueRules):
         self.both(lambda backend: backend.newest_epoch(run))
         self.both(lambda backend: backend.tail(run, epoch))
         self.both(lambda backend: backend.blocks(run, epoch))
+        self.both(lambda backend: backend.outlines(run, epoch))
         self.both(lambda backend: backend.scores(run, epoch))
 
     @rule(run=RUNS, stats=st.booleans())
@@ -308,7 +325,7 @@ def _comparable(answer: Any) -> Any:
         return _comparable(answer.block), answer.sequence
     if isinstance(answer, Block):
         columns = {name: column.tobytes() for name, column in answer.columns.items()}
-        return answer.sequence, answer.iterations.tolist(), columns
+        return answer.sequence, answer.span, answer.iterations.tolist(), columns
     if isinstance(answer, ScoresRecord):
         labels = {field: value for field, value in attrs.asdict(answer).items() if field != "values"}
         return labels, answer.values.shape, answer.values.tobytes()

@@ -24,6 +24,8 @@ from dacapo.experiments.score_labels import Criterion, ScoreLabels
 from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.blocks import merged
+from dacapo.store.previews import Outline, outline_of
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
@@ -174,6 +176,63 @@ def a_sequence_is_used_once(open_backend: Opener) -> None:
             continue
         raise AssertionError(f"sequence {sequence} was accepted where 2 was due")
     assert [block.iterations.tolist() for block in first.blocks("run", 0)] == [[0], [1]]
+
+
+def small_blocks_become_one(open_backend: Opener) -> None:
+    """Merged blocks hold the same numbers, appending goes on behind them, and the newest is never merged."""
+    backend = open_backend()
+    backend.add_epoch("run", Epoch(0, 0))
+    blocks = [Block(n, np.array([2 * n, 2 * n + 1]), {"loss": np.array([n, math.nan])}) for n in range(6)]
+    for block in blocks:
+        backend.append_block("run", 0, block)
+    assert not backend.merge_blocks("run", 0, [merged(blocks[2:])])
+    for one in (merged(blocks[1:3]), merged(blocks[:4]), merged(blocks[:4])):
+        assert backend.merge_blocks("run", 0, [one])
+    assert not open_backend().merge_blocks("run", 0, [merged(blocks[1:3])])
+    assert not open_backend().merge_blocks("run", 0, [merged(blocks[3:5])])
+    backend.append_block("run", 0, blocks[-1])
+    backend.append_block("run", 0, Block(6, np.array([12]), {"loss": np.array([6.0])}))
+    found = open_backend().blocks("run", 0)
+    assert [(one.begin, one.sequence) for one in found] == [(0, 3), (4, 4), (5, 5), (6, 6)]
+    expected = np.concatenate([block.columns["loss"] for block in blocks[:4]])
+    assert found[0].columns["loss"].tobytes() == expected.tobytes()
+    assert found[0].iterations.tolist() == list(range(8))
+    assert [one.sequence for one in open_backend().blocks("run", 0, 4, 5)] == [4, 5]
+    copy = open_backend()
+    copy.add_epoch("copy", Epoch(0, 0))
+    for block in [*found, found[-1]]:
+        copy.append_block("copy", 0, block)
+    assert [(one.begin, one.sequence) for one in copy.blocks("copy", 0)] == [(0, 3), (4, 4), (5, 5), (6, 6)]
+    assert copy.tail("copy", 0).sequence == 7
+    try:
+        copy.append_block("copy", 0, Block(8, np.array([13]), {}, span=3))
+    except StoreError:
+        pass
+    else:
+        raise AssertionError("a block was accepted that stands for an append already there")
+    assert backend.remove_stats("run") and backend.blocks("run", 0) == []
+
+
+def outlines_tell_what_blocks_hold(open_backend: Opener) -> None:
+    """An outline has the least, largest, sum, number and first of each row, to the bit."""
+    backend, values = open_backend(), np.sin(np.arange(600.0))
+    values[:200] = math.nan
+    backend.add_epoch("run", Epoch(0, 0))
+    columns = {"loss": values, "a.$b": -values}
+    pieces = [np.arange(300), np.arange(300, 310), np.arange(310, 600) * 2]
+    for sequence, piece in enumerate(pieces):
+        these = {name: column[np.minimum(piece, 599)] for name, column in columns.items()}
+        backend.append_block("run", 0, Block(sequence, piece, these))
+    blocks = open_backend().blocks("run", 0)
+    for metric in (None, "a.$b", "unknown"):
+        for found, block in zip(open_backend().outlines("run", 0, metric), blocks, strict=True):
+            expected = outline_of(block, metric)
+            assert type(found) is type(expected) and found.sequence == block.sequence
+            if isinstance(found, Outline) and isinstance(expected, Outline):
+                assert (found.first, found.last, found.span) == (expected.first, expected.last, expected.span)
+                assert found.previews.keys() == expected.previews.keys()
+                for name, table in found.previews.items():
+                    assert table.tobytes() == expected.previews[name].tobytes()
 
 
 def scores_come_back_in_order(open_backend: Opener) -> None:
@@ -371,6 +430,8 @@ CHECKS: tuple[Check, ...] = (
     epochs_are_counted_once,
     blocks_come_back_in_order,
     a_sequence_is_used_once,
+    small_blocks_become_one,
+    outlines_tell_what_blocks_hold,
     scores_come_back_in_order,
     logs_are_removed,
     blobs_come_back_whole,

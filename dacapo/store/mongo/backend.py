@@ -26,8 +26,9 @@ from dacapo.documents import Document
 from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
+from dacapo.store.previews import Outline
 
-from . import finding, moving, records, roles, schema
+from . import finding, merging, moving, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
@@ -208,7 +209,9 @@ class MongoBackend(MongoQueue, StoreBackend):
         there = self._connection.collection(schema.STATS)
 
         def append() -> None:
-            if block.sequence and not self._has(run, epoch, block.sequence - 1):
+            if block.begin and not self._has(run, epoch, block.begin - 1):
+                self._refuse(run, epoch, block)
+            if block.span > 1 and merging.is_begun(self._connection, run, epoch, block):
                 self._refuse(run, epoch, block)
             try:
                 there.insert_one(entry)
@@ -236,10 +239,15 @@ class MongoBackend(MongoQueue, StoreBackend):
             entry = self._newest(schema.STATS, records.epoch_key(run, epoch))
         return Tail() if entry is None else Tail(records.read_block(entry), entry["sequence"] + 1)
 
-    def blocks(self, run: str, epoch: int) -> list[Block]:
-        with self._connection.explained(f"reading the stats of run {run}"):
-            found = self._log(schema.STATS, records.epoch_key(run, epoch)).sort("_id")
-            return [records.read_block(entry) for entry in found]
+    def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
+        return merging.read(self._connection, run, epoch, begin, end)
+
+    def outlines(self, run: str, epoch: int, metric: str | None = None) -> list[Outline | Block]:
+        found = merging.read_outlines(self._connection, run, epoch, metric)
+        return super().outlines(run, epoch, metric) if found is None else found
+
+    def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
+        return all(merging.merge(self._connection, run, epoch, block) for block in merged)
 
     def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
         """Insert the scores behind the newest; if somebody was quicker, behind theirs."""

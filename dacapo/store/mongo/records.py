@@ -16,6 +16,7 @@ from dacapo.documents import Document, from_json, to_json
 from dacapo.store import plain_data
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.history import read_past, write_past
+from dacapo.store.previews import Outline, decode_preview, encode_preview, has_preview
 
 Entry = dict[str, Any]
 _DIGITS = 10
@@ -85,7 +86,10 @@ def read_epoch(entry: Entry) -> Epoch:
 
 
 def write_block(run: str, epoch: int, block: Block) -> Entry:
-    """Return the entry of a block; iterations are left out where they simply count up."""
+    """Return the entry of a block; iterations are left out where they simply count up.
+
+    A long one holds its preview too, so that whoever reads only that may leave the columns out.
+    """
     iterations = np.ascontiguousarray(block.iterations, "<i8")
     first, last = int(iterations[0]), int(iterations[-1])
     entry = {
@@ -101,6 +105,10 @@ def write_block(run: str, epoch: int, block: Block) -> Entry:
     }
     if last - first + 1 != len(iterations):
         entry["iterations"] = iterations.tobytes()
+    if block.span > 1:
+        entry["span"] = block.span
+    if has_preview(block):
+        entry["previews"] = [encode_preview(column) for column in block.columns.values()]
     return entry
 
 
@@ -114,7 +122,36 @@ def read_block(entry: Entry) -> Block:
         name: np.frombuffer(data, "<f8")
         for name, data in zip(entry["metrics"], entry["columns"], strict=True)
     }
-    return Block(entry["sequence"], iterations, columns)
+    return Block(entry["sequence"], iterations, columns, entry.get("span", 1))
+
+
+def outline_fields(metric: str | None) -> Entry:
+    """Return the fields to ask for: previews of one metric or all, and columns where there are none."""
+    names = "sequence", "span", "first", "last", "count", "iterations"
+    previews: Any = "$previews"
+    if metric is not None:
+        at = {"$indexOfArray": ["$metrics", {"$literal": metric}]}
+        there = {"$and": [{"$isArray": "$previews"}, {"$gte": [at, 0]}]}
+        # Of a block that never measured it, all previews: to have none would mean to ask for columns.
+        previews = {"$cond": [there, [{"$arrayElemAt": ["$previews", at]}], "$previews"]}
+    without = {"$cond": [{"$isArray": "$previews"}, "$$REMOVE", "$columns"]}
+    return dict.fromkeys((*names, "metrics"), 1) | {"previews": previews, "columns": without}
+
+
+def read_outline(entry: Entry, metric: str | None) -> Outline | Block | None:
+    """Return what ``outline_fields`` brought; None if the preview is not one of these iterations."""
+    if "columns" in entry:
+        return read_block(entry)
+    names, packed = entry["metrics"], entry["previews"]
+    if len(packed) == 1 and metric in names:
+        names = [metric]
+    tables = {name: decode_preview(data, entry["count"]) for name, data in zip(names, packed, strict=True)}
+    previews = {name: table for name, table in tables.items() if table is not None}
+    if len(previews) < len(tables):
+        return None
+    if metric is not None:
+        previews = {name: table for name, table in previews.items() if name == metric}
+    return Outline(entry["sequence"], entry.get("span", 1), entry["first"], entry["last"], previews)
 
 
 def write_scores(run: str, epoch: int, sequence: int, record: ScoresRecord) -> Entry:
