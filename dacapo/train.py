@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
-from .delivery import Delivery
 from .errors import InvalidRequest, Stopped, StoreUnreachable
 from .progress import Progress
 from .stopping import StopRequest, stop_requests
@@ -87,6 +86,9 @@ class _Session:
         self.weights_store = create_weights_store()
         self.stats_store.write_under(lease)
         self.weights_store.write_under(lease)
+        # Imported here: it imports the stores, and every command imports this module.
+        from .delivery import Delivery
+
         self.delivery = Delivery(run, self.stats_store, self.weights_store)
         self.stored_at = time.monotonic()
 

@@ -148,6 +148,8 @@ def test_stats_are_read_whole_last_and_sampled(old_mongo, tmp_path):
     assert stats.columns["time"].tolist() == [0.5 + i for i in range(6)]
     assert store.retrieve_last_training_stats(NAME) == TrainingIterationStats(5, 1 / 6, 5.5)
     assert store.retrieve_training_stats(NAME, subsample=2).iterations.tolist() == [0, 5]
+    envelope = store.retrieve_envelope(NAME, points=2)
+    assert (envelope.maximum.max(), envelope.minimum.min()) == (1.0, 1 / 6)
 
 
 def test_scores_are_labelled_by_the_config_of_the_run(old_mongo, tmp_path):

@@ -19,6 +19,7 @@ from dacapo.names import RunKey, segment
 from ..backend import Block, Epoch, Past, ScoresRecord, StoreBackend, Tail
 from ..config_store import CLASSES
 from ..listing import Found, Query, chosen, row_of
+from ..previews import Outline, outline_of
 from .names import alias, key_of, owner, split
 from .old_data import OldData
 
@@ -289,12 +290,18 @@ class WithOldData:
         block = self.old.stats(name, last=True)
         return Tail(block, 0 if block is None else 1)
 
-    def blocks(self, run: str, epoch: int) -> list[Block]:
-        """Return the stats of an epoch; old ones are one block."""
+    def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
+        """Return the stats of an epoch; old ones are one block, with sequence 0."""
         if (name := self._is_old(run, epoch)) is None:
-            return self.inner.blocks(run, epoch)
-        block = self.old.stats(name)
+            return self.inner.blocks(run, epoch, begin, end)
+        block = self.old.stats(name) if begin == 0 else None
         return [] if block is None else [block]
+
+    def outlines(self, run: str, epoch: int, metric: str | None = None) -> list[Outline | Block]:
+        """Return the blocks of an epoch by their outline; of old ones it is worked out each time."""
+        if self._is_old(run, epoch) is None:
+            return self.inner.outlines(run, epoch, metric)
+        return [outline_of(block, metric) for block in self.blocks(run, epoch)]
 
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
         """Return the scores of an epoch; old ones are given labels."""
