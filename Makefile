@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint unit benchmarks clean
+.PHONY: demo test lint unit unit-stores unit-others benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dacapo demo --folder demo
@@ -16,8 +16,15 @@ lint: $(VENV)/.tests-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict dacapo
 
+# Two processes, one for each core: the tests of the stores mostly wait for the disk and for MongoDB.
 unit: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory -j2 unit-stores unit-others
+
+unit-stores: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/store
+
+unit-others: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests --ignore=tests/store
 
 benchmarks: $(VENV)/.tests-installed
 	$(BIN)/python -m benchmarks

@@ -144,7 +144,7 @@ def test_an_outage_leaves_no_trace(config, undisturbed, proxy, caplog, monkeypat
     monkeypatch.setattr(type(create_weights_store()), "store_weights", noted)
     train_run(run_with(config, {3: away(proxy), 7: back(proxy)}), device="cpu")
     assert_same(everything(), undisturbed)
-    assert waited in ([4], [8])  # of those that had to wait at most the newest
+    assert set(waited) in ({4}, {8})  # of those that had to wait at most the newest, tried until it is kept
     assert caplog.text.count("Training goes on") == 1
     assert caplog.text.count("the store is back after") == 1
     assert not list(Path(os.environ["DACAPO_RUNS_BASE_DIR"]).rglob("undelivered"))

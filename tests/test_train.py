@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import dacapo
+from dacapo.delivery import Delivery
 from dacapo.errors import InvalidRequest, NotFound, Stopped
 from dacapo.experiments.datasplits import DummyDataSplitConfig
 from dacapo.experiments.run import Run
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
-from dacapo.train import _Session, train_run
+from dacapo.train import train_run
 from tiny import tiny_run
 
 CHILD = """
@@ -111,14 +112,15 @@ def test_a_signal_makes_it_checkpoint_and_stop(tmp_path, number):
 def test_a_signal_that_comes_while_stats_are_stored_waits_for_the_next_checkpoint(tmp_path, monkeypatch):
     run = Run(tiny_run(tmp_path / "data", num_iterations=50, validation_interval=50))
     monkeypatch.setattr(sys.modules["dacapo.train"], "SECONDS_BETWEEN_STORES", 0.0)
-    persist, asked = _Session._persist, []
+    persist, asked = Delivery.persist, []
 
-    def interrupted(session):
-        persist(session)
+    def interrupted(delivery):
+        stored = persist(delivery)
         if not asked:
             asked.append(os.kill(os.getpid(), signal.SIGTERM))
+        return stored
 
-    monkeypatch.setattr(_Session, "_persist", interrupted)
+    monkeypatch.setattr(Delivery, "persist", interrupted)
     with pytest.raises(Stopped) as stopped:
         train_run(run, device="cpu")
     kept = create_weights_store().latest_iteration(run)

@@ -19,7 +19,9 @@ from scripted import Seen, Session, go_on, is_between, observe, run_config, weig
 
 # Those through which everything is written; ``array_store`` only removes, and the cache that
 # ``document_index`` writes may be lost or damaged: it is made anew.  Archives lie outside of stores.
+# Claims of the queue are links that a crash may take back: then the run waits again.
 WRITERS = {"publication.py", "framed_log.py", "document_index.py", "archive.py"}
+WRITERS |= {"queue_files.py", "queue_folder.py"}
 WRITING = {"write", "fsync", "ftruncate", "link", "replace", "rename", "unlink", "rmdir", "mkdir", "rmtree"}
 WRITING |= {
     "write_bytes",
