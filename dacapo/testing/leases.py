@@ -139,7 +139,7 @@ def who_slept_is_never_seen(open_backend: Opener) -> None:
     backend = open_backend()
     sleeper = asleep(backend)
     write(backend, sleeper, 0, 40, 1.0)
-    time.sleep(BRIEF)
+    time.sleep(2 * BRIEF)
     with take(open_backend(), "run", "train") as lease:
         assert lease.number == sleeper.number + 1
         late_writes(backend, sleeper.number, 40)  # nobody has begun since: but it is too late already
@@ -162,7 +162,7 @@ def an_epoch_begun_too_late_is_never_seen(open_backend: Opener) -> None:
     with take(backend, "run", "train") as first:
         write(backend, first, 0, 40, 1.0)
     sleeper = asleep(backend)
-    time.sleep(BRIEF)
+    time.sleep(2 * BRIEF)
     with take(open_backend(), "run", "train") as lease:
         write(open_backend(), lease, 40, 60, 2.0)
     assert backend.add_epoch("run", Epoch(sleeper.number, 10, (Past(first.number, 10, 10, 0, ""),)))
