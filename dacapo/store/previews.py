@@ -47,12 +47,9 @@ def preview(column: NDArray[np.float64]) -> Table:
     begins = np.arange(0, len(column), ROW)
     there = column == column
     table = np.empty((len(begins), WIDTH))
-    if there.all():  # as nearly always; then comparing is several times as fast
-        lower, upper, numbers = np.minimum, np.maximum, column
-    else:
-        lower, upper, numbers = np.fmin, np.fmax, np.where(there, column, 0)
-    table[:, MINIMUM] = lower.reduceat(column, begins)
-    table[:, MAXIMUM] = upper.reduceat(column, begins)
+    numbers = column if there.all() else np.where(there, column, 0)
+    table[:, MINIMUM] = np.fmin.reduceat(column, begins)
+    table[:, MAXIMUM] = np.fmax.reduceat(column, begins)
     with np.errstate(invalid="ignore", over="ignore"):
         table[:, TOTAL] = np.add.reduceat(numbers, begins)
     table[:, MEASURED] = np.add.reduceat(there, begins, dtype=np.float64)
