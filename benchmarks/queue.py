@@ -70,6 +70,23 @@ def by_driver(uri: str, name: str, naive: bool = False) -> Claim:
     return claim
 
 
+def alone_by_driver(uri: str, name: str, runs: int) -> Claim:
+    """Take runs that no other process wants: all that the server can do with such writes."""
+    majority = WriteConcern("majority", j=True)
+    there = pymongo.MongoClient[Any](uri)[name].get_collection("plain", write_concern=majority)
+    counter = there.find_one_and_update({"_id": "first"}, {"$inc": {"next": 1}}, upsert=True)
+    numbers = iter(range(counter["next"] if counter else 0, runs, PROCESSES))
+
+    def claim() -> str | None:
+        if (number := next(numbers, None)) is None:
+            return None
+        mine = {"_id": f"run-{number}", "waits": 1}
+        there.find_one_and_update(mine, {"$set": {"waits": 0}})
+        return mine["_id"]
+
+    return claim
+
+
 def by_rename(folder: Path) -> Claim:
     """Claim files by renaming them, with nothing in them."""
     names = sorted(os.listdir(folder / "waiting"))
@@ -151,6 +168,8 @@ def on_mongo(runs: int) -> list[dict[str, Any]]:
         name = f"dacapo_benchmark_{secrets.token_hex(4)}"
         with plain_collection(uri, name, runs):
             bare, _, _ = rush(partial(by_driver, uri, name))
+        with plain_collection(uri, name, runs):
+            alone, _, _ = rush(partial(alone_by_driver, uri, name, runs))
         with plain_collection(uri, name, runs // 8):
             _, naive, doubles = rush(partial(by_driver, uri, name, True))
         fill(open_mongo(uri, name), runs)
@@ -161,6 +180,7 @@ def on_mongo(runs: int) -> list[dict[str, Any]]:
     twice = f"{doubles:,} of {naive:,}"
     return [
         *rows,
+        row("driver, each process its own runs", f"{alone:,.0f} /s", "", "majority and journal"),
         row("looking first and taking then", twice, "", f"handed out twice, of {runs // 8:,} runs"),
     ]
 

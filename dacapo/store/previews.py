@@ -44,17 +44,15 @@ def preview(column: NDArray[np.float64]) -> Table:
 
     NaN means not measured: it counts in nothing, and where all are NaN so are minimum and maximum.
     """
-    rows = -(-len(column) // ROW)
-    padded = np.full(rows * ROW, np.nan)
-    padded[: len(column)] = column
-    values = padded.reshape(rows, ROW)
-    there = ~np.isnan(values)
-    table = np.empty((rows, WIDTH))
-    table[:, MINIMUM] = np.fmin.reduce(values, axis=1)
-    table[:, MAXIMUM] = np.fmax.reduce(values, axis=1)
+    begins = np.arange(0, len(column), ROW)
+    there = column == column
+    table = np.empty((len(begins), WIDTH))
+    numbers = column if there.all() else np.where(there, column, 0)
+    table[:, MINIMUM] = np.fmin.reduceat(column, begins)
+    table[:, MAXIMUM] = np.fmax.reduceat(column, begins)
     with np.errstate(invalid="ignore", over="ignore"):
-        table[:, TOTAL] = np.where(there, values, 0).sum(axis=1)
-    table[:, MEASURED] = there.sum(axis=1)
+        table[:, TOTAL] = np.add.reduceat(numbers, begins)
+    table[:, MEASURED] = np.add.reduceat(there, begins, dtype=np.float64)
     table[:, FIRST] = column[::ROW]
     return table
 
