@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import attrs
@@ -19,17 +18,19 @@ import attrs
 from dacapo.documents import META, Document, to_json
 from dacapo.errors import DuplicateNameError, InvalidRequest, LeaseHeld, NotFound, StoreError
 from dacapo.names import TRASHED, Repeated, RunKey, folded, run_key
+from dacapo.options import Options
 from dacapo.provenance import user
 
 from .array_store import ArrayStore
+from .beside import kept_beside, move_beside, refuse_if_queued, remove_beside
 from .config_store import RUNS, ConfigStore
+from .deletion import finish_erasing
+from .intents import CHANGES, ERASE, TRASH, Change, change_now, intend, now, unfinished
 from .lease import take
 from .listing import moment
 from .stats_store import StatsStore
 from .twins import refuse_twin
 from .weights_store import WeightsStore
-
-CHANGES, TRASH = "changes", "trash"
 
 
 class Stores(NamedTuple):
@@ -39,30 +40,6 @@ class Stores(NamedTuple):
     stats: StatsStore
     weights: WeightsStore
     arrays: ArrayStore
-
-
-@attrs.frozen
-class Change:
-    """What somebody began to do with a run: to move it from one key to another."""
-
-    what: str  # rename, delete or restore
-    run: str
-    to: str
-    document: Document
-    was: Document | None
-    by: str
-    at: str
-    moved: bool = False
-
-    @property
-    def source(self) -> str:
-        """The collection that the run is taken out of."""
-        return TRASH if self.what == "restore" else RUNS
-
-    @property
-    def target(self) -> str:
-        """The collection that the run is put into."""
-        return TRASH if self.what == "delete" else RUNS
 
 
 @attrs.frozen
@@ -94,7 +71,7 @@ def rename_run(run: str | Repeated, new: str, stores: Stores) -> str:
     meta = document.get(META, {})
     formerly = [*meta.get("formerly", ()), str(key)]
     renamed = document | _called(other) | {META: meta | {"formerly": formerly}}
-    _begin(_change("rename", key, other, renamed, document), stores)
+    _begin(change_now("rename", key, other, renamed, document), stores)
     return other
 
 
@@ -109,8 +86,8 @@ def trash_run(run: str | Repeated, stores: Stores) -> str:
     if config is None and not kept(key, stores):
         stores.configs.retrieve_document(RUNS, key)  # says that there is none
     there = f"{TRASHED}{key}{TRASHED}{secrets.token_hex(4)}"
-    document = {"run": str(key), "by": user(), "at": _now(), "config": config}
-    _begin(_change("delete", key, there, document, config), stores)
+    document = {"run": str(key), "by": user(), "at": now(), "config": config}
+    _begin(change_now("delete", key, there, document, config), stores)
     return there
 
 
@@ -130,7 +107,7 @@ def restore_run(run: str, stores: Stores, new: str | None = None) -> str:
     if document is not None and new:
         document = document | _called(other)
     was = stores.configs.backend.get(TRASH, one.key)
-    _begin(_change("restore", one.key, other, document or {}, was), stores)
+    _begin(change_now("restore", one.key, other, document or {}, was), stores)
     return other
 
 
@@ -152,7 +129,7 @@ def empty_trash(stores: Stores, older_than: str | None = None) -> list[Trashed]:
     """
     limit = moment(older_than)
     gone = [one for one in trashed(stores.configs) if one.going or limit is None or one.at < limit]
-    pending = {change.run for change in unfinished(stores.configs)}
+    pending = {change.run for change in unfinished(stores.configs.backend)}
     gone = [one for one in gone if one.key not in pending]
     for one in gone:
         _remove(one, stores)
@@ -169,6 +146,7 @@ def _remove(one: Trashed, stores: Stores) -> None:
     stores.stats.delete_validation_scores(key)
     stores.stats.delete_training_stats(key)
     stores.configs.remarks.delete(RUNS, key)
+    remove_beside(backend, key)
     backend.remove(TRASH, key)
 
 
@@ -180,13 +158,8 @@ def kept(key: str, stores: Stores) -> list[str]:
         "weights": bool(stores.weights.backend.blobs(key)),
         "arrays": bool(stores.arrays.containers(exact)),
     }
-    return [what for what, there in places.items() if there]
-
-
-def unfinished(configs: ConfigStore) -> list[Change]:
-    """Return the changes that were begun and not finished: broken off, or still going on."""
-    found = (configs.backend.get(CHANGES, key) for key in configs.backend.keys(CHANGES))
-    return [Change(**document) for document in found if document]
+    found = [what for what, there in places.items() if there]
+    return [*found, *kept_beside(stores.configs.backend, exact)]
 
 
 def finish(change: Change, stores: Stores) -> None:
@@ -197,16 +170,20 @@ def finish(change: Change, stores: Stores) -> None:
     taken by another run.
     """
     with _held(change, stores):
-        _move(change, stores)
+        if change.what == ERASE:
+            finish_erasing(RunKey(change.run), *stores)
+        else:
+            _move(change, stores)
 
 
 @contextmanager
 def _held(change: Change, stores: Stores) -> Iterator[None]:
     """Hold the leases of both names that runs have; in the trash there is nobody to keep away."""
+    seconds = Options.instance().lease_seconds
     names = [key for key in (change.run, change.to) if not key.startswith(TRASHED)]
     with ExitStack() as held:
-        for name in sorted(names):
-            held.enter_context(take(stores.stats.backend, RunKey(name), change.what))
+        for name in sorted({*names}):
+            held.enter_context(take(stores.stats.backend, RunKey(name), change.what, seconds=seconds))
         yield
 
 
@@ -225,6 +202,7 @@ def _move(change: Change, stores: Stores) -> None:
         stores.weights.move(old, new)
         stores.arrays.move(old, new)
         stores.configs.remarks.move(RUNS, old, new)
+        move_beside(backend, old, new)
         # From here on the old name may be free, and whatever is under it may be of a new run.
         backend.put(CHANGES, old, attrs.asdict(attrs.evolve(change, moved=True)), replace=True)
     there = backend.get(change.source, old)
@@ -241,6 +219,8 @@ def _begin(change: Change, stores: Stores) -> None:
             f"run {change.run} is kept as an earlier DaCapo wrote it, and cannot be moved; bring it to the "
             "present format with  dacapo store upgrade"
         )
+    if change.source == RUNS:
+        refuse_if_queued(backend, change.run, change.what)
     if change.target == RUNS:
         if change.to in backend.keys(RUNS, change.to):
             raise DuplicateNameError(
@@ -252,13 +232,7 @@ def _begin(change: Change, stores: Stores) -> None:
                 f"there are {', '.join(left)} of an earlier run {change.to} without config; put them into "
                 f"the trash with  dacapo run delete {change.to}  or choose another name"
             )
-    if not backend.put(CHANGES, change.run, attrs.asdict(change)):
-        pending = backend.get(CHANGES, change.run) or {}
-        raise StoreError(
-            f"run {change.run}: {pending.get('by')} began to {pending.get('what')} it at "
-            f"{pending.get('at')}, and that is going on or was broken off; finish it with  "
-            "dacapo store check --repair"
-        )
+    intend(backend, change)
     try:
         finish(change, stores)
     except LeaseHeld:
@@ -266,15 +240,7 @@ def _begin(change: Change, stores: Stores) -> None:
         raise
 
 
-def _change(what: str, run: str, to: str, document: Document, was: Document | None) -> Change:
-    return Change(what, str(run), str(to), document, was, user(), _now())
-
-
 def _called(key: str) -> Document:
     """Return what the config of a run says of its key."""
     name, _, repetition = str(key).partition(":")
     return {"name": name, "repetition": int(repetition or 0)}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,8 +14,10 @@ import attrs
 from dacapo.errors import CorruptData, DacapoError, DuplicateNameError, NotFound
 from dacapo.names import TRASHED, RunKey
 
-from .changes import TRASH, Change, Stores, empty_trash, finish, kept, trashed, unfinished
+from .beside import spool_of, undelivered
+from .changes import Stores, empty_trash, finish, kept, trashed
 from .config_store import CLASSES, RUNS
+from .intents import TRASH, Change, unfinished
 from .listing import NOTES
 from .remarks import TAGS
 from .twins import stored_twins
@@ -50,7 +52,7 @@ def check(stores: Stores, *, deep: bool = False) -> Iterator[Finding]:
 
 
 def _unfinished(stores: Stores) -> Iterator[Finding]:
-    for change in unfinished(stores.configs):
+    for change in unfinished(stores.configs.backend):
         yield Finding(
             f"run {change.run}",
             f"{change.by} began to {change.what} it at {change.at}, and that was not finished",
@@ -100,8 +102,12 @@ def _twins(stores: Stores) -> Iterator[Finding]:
 def _orphans(stores: Stores) -> Iterator[Finding]:
     """Find stats, scores and checkpoints that no config, and nothing in the trash, belongs to."""
     backend = stores.configs.backend
-    known = {*backend.keys(RUNS), *backend.keys(TRASH), *(change.to for change in unfinished(stores.configs))}
-    known |= {change.run for change in unfinished(stores.configs)}
+    known = {
+        *backend.keys(RUNS),
+        *backend.keys(TRASH),
+        *(change.to for change in unfinished(stores.configs.backend)),
+    }
+    known |= {change.run for change in unfinished(stores.configs.backend)}
     runs = {*stores.stats.backend.logged_runs(), *stores.weights.backend.blob_runs()}
     for run in sorted(runs - known):
         if not (left := kept(run, stores)):
@@ -112,12 +118,17 @@ def _orphans(stores: Stores) -> Iterator[Finding]:
             else f"store its config again, or put it into the trash:  dacapo run delete {run} --yes"
         )
         yield Finding(f"run {run}", f"there are {', '.join(left)}, and no config", remedy)
+    for run in undelivered():
+        remedy = (
+            f"dacapo train {run}  delivers it" if run in known else "look into it, and delete that folder"
+        )
+        yield Finding(f"run {run}", f"what could not be delivered waits in {spool_of(run).folder}", remedy)
 
 
 def _remarks(stores: Stores) -> Iterator[Finding]:
     """Find tags and notes of configs that are gone."""
     remarks, backend = stores.configs.remarks, stores.configs.backend
-    pending = {key for change in unfinished(stores.configs) for key in (change.run, change.to)}
+    pending = {key for change in unfinished(stores.configs.backend) for key in (change.run, change.to)}
     for kind in CLASSES:
         spoken = {one.rpartition("~")[0] for what in (TAGS, NOTES) for one in backend.keys(f"{kind}{what}")}
         known = {*backend.keys(kind), *pending, *(backend.keys(TRASH) if kind == RUNS else ())}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from dacapo.errors import DacapoError, NotFound, StoreError
-from dacapo.names import Repeated
+from dacapo.names import Repeated, RunKey
 from dacapo.options import Options
 
 from .array_store import ArrayStore
+from .beside import HISTORY, UNDELIVERED, kept_beside, spool_of
 from .config_store import RUNS, ConfigStore
+from .intents import CHANGES, ERASE, change_now, intend
 from .lease import take
-from .spool import Spool
 from .stats_store import StatsStore
 from .weights_store import BEST, WeightsStore
 
@@ -27,13 +29,30 @@ def delete_run(
 
     The config goes last: while anything else could not be deleted it stays, so that no new
     run of that name can pick up what an old one left.  Then ``StoreError`` names what stayed.
+    That it was begun is written down first, so that  ``store check --repair``  finishes it.
     Raises ``NotFound`` if nothing at all is kept, and ``LeaseHeld`` if somebody has the run.
     """
     key = config_store.find(RUNS, run)
     if not _is_kept(key, config_store, stats_store, weights_store, array_store):
         config_store.retrieve_document(RUNS, key)  # says that there is none
-    with take(stats_store.backend, key, "delete"):
-        return _delete(key, config_store, stats_store, weights_store, array_store)
+    with take(stats_store.backend, key, "delete", seconds=Options.instance().lease_seconds):
+        intend(config_store.backend, change_now(ERASE, key, key, {}, None))
+        gone = _delete(key, config_store, stats_store, weights_store, array_store)
+        config_store.backend.remove(CHANGES, key)
+        return gone
+
+
+def finish_erasing(
+    key: RunKey,
+    config_store: ConfigStore,
+    stats_store: StatsStore,
+    weights_store: WeightsStore,
+    array_store: ArrayStore,
+) -> None:
+    """Delete what a deletion that was broken off has left, while the run is held."""
+    with suppress(NotFound):  # only its record was left
+        _delete(key, config_store, stats_store, weights_store, array_store)
+    config_store.backend.remove(CHANGES, key)
 
 
 def _is_kept(
@@ -50,6 +69,7 @@ def _is_kept(
         or bool(weights_store.backend.blobs(key))
         or bool(weights_store.backend.keys(BEST, f"{key}/"))
         or array_store.keeps(key)
+        or bool(kept_beside(config_store.backend, key))
     )
 
 
@@ -65,8 +85,8 @@ def _delete(
         "weights": lambda: weights_store.delete(key),
         "scores": lambda: stats_store.delete_validation_scores(key),
         "stats": lambda: stats_store.delete_training_stats(key),
-        "history in the queue": lambda: config_store.backend.remove_changes(key),
-        "undelivered": lambda: Spool(Options.instance().runs_base_dir, key).remove(),
+        HISTORY: lambda: config_store.backend.remove_changes(key),
+        UNDELIVERED: lambda: spool_of(key).remove(),
     }
     gone, stayed = [], []
     for what, delete in steps.items():

@@ -17,7 +17,7 @@ import attrs
 
 from dacapo.documents import Document
 from dacapo.errors import InvalidRequest, LeaseLost, NotFound
-from dacapo.names import Repeated
+from dacapo.names import TRASHED, Repeated
 from dacapo.provenance import user
 
 from .config_store import RUNS, ConfigStore
@@ -182,7 +182,8 @@ class Queue:
         """
         if unknown := set(states) - set(STATES):
             raise InvalidRequest(f"{min(unknown)!r} is no state of a run; there are {', '.join(STATES)}")
-        found = [self._entry(run, changes) for run, changes in self.backend.all_changes().items()]
+        histories = self.backend.all_changes().items()
+        found = [self._entry(run, changes) for run, changes in histories if not run.startswith(TRASHED)]
         chosen = [entry for entry in found if not states or entry.state in states]
         return sorted(chosen, key=_order)
 

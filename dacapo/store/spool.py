@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from dacapo.errors import NotFound
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
-from dacapo.names import Repeated, run_key
+from dacapo.names import Repeated, RunKey, run_key
 
 from .backend import Epoch
 from .files import FileBackend
@@ -35,6 +36,11 @@ class Spool:
         self.run = run_key(run)
         self.folder = Path(base).expanduser() / self.run / FOLDER
         self._backend = FileBackend(self.folder)
+
+    @classmethod
+    def of_key(cls, base: Path | str, key: str) -> Self:
+        """Return what is kept of a run that is given by its exact key, which may be one in the trash."""
+        return cls(base, RunKey(key))
 
     def __bool__(self) -> bool:
         return self._backend.get(_NOTES, _NOTE) is not None
@@ -85,6 +91,18 @@ class Spool:
         )  # fmt: skip
         self.remove()
         return True
+
+    def move(self, new: str) -> None:
+        """Give what is kept to another key; done again after an interruption, it goes on where it was."""
+        other = Spool.of_key(self.folder.parent.parent, new)
+        # Beside stores in files the folder of the run has moved already, and this one in it.
+        if move_tree(self.folder, other.folder):
+            remove_if_empty(self.folder.parent)
+        there = other._backend
+        if (note := there.get(_NOTES, _NOTE)) is None or note["run"] == new:
+            return
+        there.move_run(self.run, new)
+        there.put(_NOTES, _NOTE, note | {"run": str(new)}, replace=True)
 
     def remove(self) -> bool:
         """Forget what is kept; return False if there is nothing."""

@@ -12,6 +12,8 @@ import pytest
 from dacapo.errors import DuplicateNameError, InvalidName, InvalidRequest, NotFound, StoreError
 from dacapo.store import changes, publication
 from dacapo.store.changes import Stores, empty_trash, finish, rename_run, restore_run, trash_run, trashed
+from dacapo.store.intents import CHANGES as CHANGES_BEGUN
+from dacapo.store.intents import Change, unfinished
 from dacapo.store.mongo.connection import Connection
 from stored_runs import PLACES, Place, content, fill, place_of, run_config, stores_of
 
@@ -43,7 +45,7 @@ def test_all_of_a_run_gets_the_new_name(stores: Stores, opened):
     assert stores.configs.names("runs") == ["näher 2:3", "run:1"]
     fill(stores, run_config(), 0.25)
     assert content(stores, "run")["loss"] == [0.25] * 3
-    assert changes.unfinished(stores.configs) == []
+    assert unfinished(stores.configs.backend) == []
 
 
 def test_a_name_that_is_taken_or_unfit_is_refused(stores: Stores):
@@ -72,7 +74,7 @@ def test_who_is_quicker_gets_the_name(stores: Stores, monkeypatch):
     before = content(stores, "run")
     real = changes.finish
 
-    def finish_late(change: changes.Change, where: Stores) -> None:
+    def finish_late(change: Change, where: Stores) -> None:
         stores.configs.store_run_config(run_config("other"))
         real(change, where)
 
@@ -81,7 +83,7 @@ def test_who_is_quicker_gets_the_name(stores: Stores, monkeypatch):
         rename_run("run", "other", stores)
     assert content(stores, "run") == before
     assert content(stores, "other") == {"config": True}
-    assert changes.unfinished(stores.configs) == []
+    assert unfinished(stores.configs.backend) == []
 
 
 def test_what_is_deleted_can_be_taken_back(stores: Stores, opened):
@@ -107,7 +109,7 @@ def test_what_is_deleted_can_be_taken_back(stores: Stores, opened):
 def test_of_several_the_last_is_taken_back_and_others_by_their_key(stores: Stores, monkeypatch):
     keys = []
     for number, value in enumerate((0.1, 0.2)):
-        monkeypatch.setattr(changes, "_now", lambda number=number: f"2026-01-0{number + 1}T00:00:00+00:00")
+        monkeypatch.setattr(changes, "now", lambda number=number: f"2026-01-0{number + 1}T00:00:00+00:00")
         fill(stores, run_config(), value)
         keys.append(trash_run("run", stores))
     assert restore_run("run", stores) == "run"
@@ -120,7 +122,7 @@ def test_emptying_removes_for_good_what_is_old_enough(stores: Stores, tmp_path: 
     fill(stores, run_config("kept"))
     kept = content(stores, "kept")
     for name, day in (("old", "2025-01-01"), ("young", "2999-01-01")):
-        monkeypatch.setattr(changes, "_now", lambda day=day: f"{day}T00:00:00+00:00")
+        monkeypatch.setattr(changes, "now", lambda day=day: f"{day}T00:00:00+00:00")
         fill(stores, run_config(name))
         trash_run(name, stores)
     assert [one.run for one in empty_trash(stores, "30d")] == ["old"]
@@ -212,12 +214,12 @@ def test_a_change_that_is_broken_off_anywhere_can_be_finished(opened, what: str,
         with broken_at(step, monkeypatch) as done:
             change(opened())
         stores = opened()
-        for pending in changes.unfinished(stores.configs):
+        for pending in unfinished(stores.configs.backend):
             finish(pending, stores)
         stores = opened()
         at = [one.key for one in trashed(stores.configs)] if new is None else [new]
         if "broken" in done and old and content(stores, old) == before:
-            assert step == 0 or changes.unfinished(stores.configs) == []
+            assert step == 0 or unfinished(stores.configs.backend) == []
             continue  # it had not begun
         if "broken" in done and what == "restore" and trashed(stores.configs):
             assert content(stores, "run") == {}
@@ -226,7 +228,7 @@ def test_a_change_that_is_broken_off_anywhere_can_be_finished(opened, what: str,
         there = content(stores, at[0])
         assert there == before if new else there == {k: v for k, v in before.items() if k != "config"}
         assert old is None or content(stores, old) == {}
-        assert changes.unfinished(stores.configs) == []
+        assert unfinished(stores.configs.backend) == []
         if "broken" not in done:
             assert step > 5
             break
@@ -256,7 +258,7 @@ def test_a_new_run_of_the_freed_name_is_left_alone(opened, monkeypatch):
         real = backend.remove
 
         def remove(self: Any, collection: str, key: str) -> bool:
-            if collection == changes.CHANGES:
+            if collection == CHANGES_BEGUN:
                 raise Broken
             return real(self, collection, key)
 
@@ -266,10 +268,10 @@ def test_a_new_run_of_the_freed_name_is_left_alone(opened, monkeypatch):
     monkeypatch.setattr("dacapo.provenance.user", lambda: "somebody else")
     fill(opened(), run_config(), 0.25)
     new = content(opened(), "run")
-    [pending] = changes.unfinished(opened().configs)
+    [pending] = unfinished(opened().configs.backend)
     finish(pending, opened())
     assert content(opened(), "run") == new
-    assert changes.unfinished(opened().configs) == []
+    assert unfinished(opened().configs.backend) == []
 
 
 def test_a_removal_that_is_broken_off_is_done_again(opened, monkeypatch):

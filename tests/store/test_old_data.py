@@ -11,7 +11,7 @@ import pytest
 from dacapo.config import UnknownConfig
 from dacapo.errors import DuplicateNameError, NotFound, StoreError
 from dacapo.experiments.training_stats import TrainingIterationStats
-from dacapo.store.changes import rename_run, trash_run, unfinished
+from dacapo.store.changes import rename_run, trash_run
 from dacapo.store.create_store import (
     create_config_store,
     create_stats_store,
@@ -19,6 +19,7 @@ from dacapo.store.create_store import (
     create_weights_store,
 )
 from dacapo.store.files import FileBackend
+from dacapo.store.intents import unfinished
 from dacapo.store.legacy.reading import WithOldData, with_old_data
 from dacapo.store.reached import reached
 from mongo_places import MongoPlace
@@ -319,4 +320,4 @@ def test_what_is_kept_in_the_old_way_is_not_moved_half(old, tmp_path):
     with pytest.raises(StoreError, match="dacapo store upgrade"):
         trash_run(NAME, create_stores())
     assert create_config_store().names("runs") == [NAME]
-    assert unfinished(create_config_store()) == []
+    assert unfinished(create_config_store().backend) == []
