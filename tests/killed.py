@@ -11,15 +11,8 @@ from typing import Any
 
 from pymongo.synchronous.collection import Collection
 
-WRITES = (
-    "insert_one",
-    "insert_many",
-    "replace_one",
-    "update_one",
-    "find_one_and_replace",
-    "find_one_and_update",
-)
-REMOVALS = ("delete_one", "delete_many", "aggregate", "bulk_write")
+WRITES = ("insert_one", "insert_many", "replace_one", "update_one", "bulk_write")
+OTHERS = ("find_one_and_replace", "find_one_and_update", "delete_one", "delete_many", "aggregate")
 ON_FILES = ("fsync", "link", "rename", "replace", "unlink", "rmdir")
 
 

@@ -290,6 +290,13 @@ class StoreBackend(QueueBackend, ABC):
     def logged_runs(self, prefix: str = "") -> list[str]:
         """Return the runs that have epochs and whose key begins with ``prefix``, sorted."""
 
+    def sweep(self, seconds: float, *, dry_run: bool = False) -> list[str]:
+        """Remove what killed processes left of writes that nothing refers to, if it is that old.
+
+        Return what it is, in words; with ``dry_run`` it stays.
+        """
+        return []
+
     # logs and blobs together
 
     def is_old(self, run: str) -> bool:

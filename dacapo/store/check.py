@@ -13,6 +13,7 @@ import attrs
 
 from dacapo.errors import CorruptData, DacapoError, DuplicateNameError, NotFound
 from dacapo.names import TRASHED, RunKey
+from dacapo.options import Options
 
 from .beside import spool_of, undelivered
 from .changes import Stores, empty_trash, finish, kept, trashed
@@ -47,6 +48,7 @@ def check(stores: Stores, *, deep: bool = False) -> Iterator[Finding]:
     yield from _orphans(stores)
     yield from _remarks(stores)
     yield from _records(stores)
+    yield from _leftovers(stores)
     if deep:
         yield from _content(stores)
 
@@ -164,6 +166,20 @@ def _records(stores: Stores) -> Iterator[Finding]:
                     "--repair removes the record; the next validation makes it anew",
                     partial(backend.remove, BEST, key),
                 )
+
+
+def _leftovers(stores: Stores) -> Iterator[Finding]:
+    """Find what killed processes left of writes, once it is older than a lease."""
+    seconds = Options.instance().lease_seconds
+    for place, backend in {one.backend.place: one.backend for one in stores[:3]}.items():
+        if left := backend.sweep(seconds, dry_run=True):
+            more = "" if len(left) == 1 else f" and {len(left) - 1} more"
+            yield Finding(
+                place,
+                f"killed processes left behind what nothing refers to: {left[0]}{more}",
+                "--repair removes it",
+                partial(backend.sweep, seconds),
+            )
 
 
 def _content(stores: Stores) -> Iterator[Finding]:

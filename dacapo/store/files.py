@@ -305,6 +305,11 @@ class FileBackend(FileQueue, StoreBackend):
         found = (name for name in visible(self.root) if name.startswith(prefix))
         return [name for name in found if self._blobs(name).is_dir()]
 
+    def sweep(self, seconds: float, *, dry_run: bool = False) -> list[str]:
+        """Look through the folders that the stores write to, and not through volumes."""
+        folders = [self.configs, self.stats, *self.root.glob(f"*/{_BEST}"), *self.root.glob("*/checkpoints")]
+        return [str(path) for path in publication.sweep(folders, seconds, dry_run=dry_run)]
+
     def _blobs(self, run: str) -> Path:
         return self.root / run / "checkpoints"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,8 @@ from typing import Any
 from dacapo.errors import StoreError
 
 HIDDEN = "."
+# What is written here under a name of its own before it is published, or after it was taken away.
+_LEFT = re.compile(r"\.(part|deleted|clock)-[0-9a-f]{16}")
 _EARLY = 1 << 22
 _lasting: set[Path] = set()  # folders that this process knows to survive a crash
 
@@ -173,6 +176,36 @@ def remove_if_empty(folder: Path) -> bool:
         folder.rmdir()
         return True
     return False
+
+
+def sweep(folders: Iterable[Path], seconds: float, *, dry_run: bool = False) -> list[Path]:
+    """Remove what killed processes left in folders and below them, if it is older; return what that is.
+
+    Ages are told by the clock that files there are stamped with.
+    """
+    found = []
+    for top in folders:
+        for place, names, files in os.walk(top):
+            left = [name for name in (*names, *files) if _LEFT.fullmatch(name)]
+            names[:] = [name for name in names if not name.startswith(HIDDEN)]
+            if left and (now := clock(Path(place))) is not None:
+                paths = [Path(place, name) for name in left]
+                found += [path for path in paths if _changed(path, now) < now - seconds]
+    for path in [] if dry_run else found:
+        with explained(path, "removing"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    return found
+
+
+def _changed(path: Path, otherwise: float) -> float:
+    """Return when a file was changed or renamed last."""
+    try:
+        return path.lstat().st_ctime
+    except OSError:  # gone in this moment
+        return otherwise
 
 
 def visible(folder: Path) -> list[str]:

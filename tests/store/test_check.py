@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pymongo
 import pytest
 
 from dacapo.store import changes
 from dacapo.store.changes import Stores, empty_trash, rename_run, trash_run
 from dacapo.store.check import Finding, check
 from dacapo.store.create_store import create_stores
+from dacapo.store.mongo import MongoBackend, blobs
 from stored_runs import PLACES, content, fill, place_of, run_config, stores_of
 
 
@@ -106,6 +109,55 @@ def test_documents_that_cannot_be_read_are_named(opened):
     opened().configs.backend.put("tasks", "odd", {"__type__": "DummyTaskConfig", "name": "odd"})
     [found] = findings(opened())
     assert found.about == "task odd" and "cannot be read" in found.problem and found.repair is None
+
+
+def test_what_killed_processes_left_of_writes_goes(tmp_path: Path):
+    stores = create_stores()
+    fill(stores, run_config())
+    runs, left = tmp_path / "runs", "0123456789abcdef"
+    made = [runs / "configs/runs" / f".part-{left}", runs / "run/checkpoints/iterations" / f".part-{left}"]
+    tree = runs / "stats/runs" / f".deleted-{left}"
+    for path in (*made, tree / "1.epoch", runs / "configs" / ".part-of-something-else"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    before = {path for path in runs.rglob("*") if left not in str(path)}
+    assert findings(create_stores()) == []  # somebody may be at it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DACAPO_LEASE_SECONDS", "0.01")
+        time.sleep(0.1)
+        [found] = findings(create_stores())
+        assert "what nothing refers to" in found.problem and found.problem.endswith("and 2 more")
+        assert all(path.exists() for path in (*made, tree))
+        found.repair()
+        assert findings(create_stores()) == []
+    assert {*runs.rglob("*")} == before
+
+
+def test_uploads_that_nothing_points_to_go(mongo, tmp_path: Path, monkeypatch):
+    backend = MongoBackend(mongo.uri, mongo.name)
+    stores = stores_of(backend, tmp_path)
+    fill(stores, run_config())
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs.Blobs, "_publish", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            backend.put_blob("run", "lost", [b"x" * 10])
+        insert = blobs._insert
+        patch.setattr(
+            blobs, "_insert", lambda there, entries: insert(there, entries) if "n" in entries[0] else 1 / 0
+        )
+        patch.setattr(blobs.Blobs, "_discard", lambda *given: None)
+        with pytest.raises(ZeroDivisionError):
+            backend.put_blob("run", "begun", [b"y" * 10])
+    assert findings(stores) == []
+    monkeypatch.setattr(blobs, "WRONGEST_CLOCK", -120.0)
+    [found] = findings(stores)
+    assert "upload " in found.problem and found.problem.endswith("and 1 more")
+    found.repair()
+    assert findings(stores) == [] and content(stores, "run")["weights"]
+    with pymongo.MongoClient(mongo.uri) as client:
+        grid = client[mongo.name]["dacapo.weights"]
+        assert {*grid.files.distinct("_id")} == {*grid.chunks.distinct("files_id")}
+        assert backend.sweep(0) == []
 
 
 def test_stats_that_cannot_be_read_are_named(tmp_path: Path):

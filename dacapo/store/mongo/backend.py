@@ -332,5 +332,8 @@ class MongoBackend(MongoQueue, StoreBackend):
     def remove_blobs(self, run: str, prefix: str = "") -> bool:
         return self._blobs.remove(run, prefix)
 
+    def sweep(self, seconds: float, *, dry_run: bool = False) -> list[str]:
+        return self._blobs.sweep(seconds, dry_run=dry_run)
+
     def blob_runs(self, prefix: str = "") -> list[str]:
         return self._runs(schema.BLOBS, prefix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count, islice
 from typing import Any
@@ -24,6 +24,7 @@ CHUNK = 2**20
 # Chunks that are sent together; the driver splits what is more than a message takes, which is 48 MB.
 TOGETHER = 16
 TAKEN = 11000
+WRONGEST_CLOCK = 24 * 3600.0  # seconds
 
 
 class Blobs:
@@ -32,7 +33,7 @@ class Blobs:
     ``dacapo.blobs`` says which upload is behind a name, so what was not uploaded to its end,
     or not published, cannot be seen.  Which of two uploads is the newer one is never told by
     clocks: the pointer is the only truth.  What a killed process leaves is an upload that
-    nothing points to; it takes space, and does no other harm.
+    nothing points to; it takes space, and does no other harm, until ``sweep`` removes it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -80,6 +81,27 @@ class Blobs:
         self.connection.write(f"removing blobs of run {run}", lambda: pointers.delete_many(these))
         self._discard(str(run), files)
         return bool(files)
+
+    def sweep(self, seconds: float, *, dry_run: bool = False) -> list[str]:
+        """Remove uploads that nothing points to, and return what they are; see ``StoreBackend``."""
+        # When an upload began is written in its id by the clock of its host, which may be wrong.
+        with self.connection.explained("looking for uploads that nothing points to"):
+            now = self.connection.client.admin.command("hello")["localTime"]
+            before = ObjectId.from_datetime(now - timedelta(seconds=seconds + WRONGEST_CLOCK))
+            uploads: list[Entry] = [
+                {"$match": {"files_id": {"$lt": before}}},
+                {"$group": {"_id": "$files_id"}},
+            ]
+            chunks = self.connection.collection(f"{GRID}.chunks").aggregate(uploads)
+            begun = {entry["_id"] for entry in chunks}
+            whole = self.connection.collection(f"{GRID}.files").find({"_id": {"$lt": before}}, {"_id": 1})
+            begun |= {entry["_id"] for entry in whole}
+            # Afterwards, so that what is published meanwhile is among them.
+            named = {entry["file"] for entry in self.connection.collection(BLOBS).find({}, {"file": 1})}
+        left = sorted(begun - named)
+        if not dry_run:
+            self._discard("killed processes", left)
+        return [f"upload {file}" for file in left]
 
     def _find(self, key: str) -> Entry | None:
         with self.connection.explained(f"finding {key}"):
