@@ -105,6 +105,17 @@ def find_run(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> Ru
     return RunKey(found[0]) if found else key
 
 
+def folded(name: str) -> str:
+    """Return what a name has in common with all that differ only in case or in how letters are encoded."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def twins_of(name: str, names: Iterable[str]) -> list[str]:
+    """Return those names that differ from one only in case or in how letters are encoded, sorted."""
+    wanted = folded(name)
+    return sorted(other for other in names if other != name and folded(other) == wanted)
+
+
 def segment(text: str) -> str:
     """Return any text as one safe segment of a path, different for different texts."""
     plain = quote(text, safe=" ()+,=@", errors="surrogatepass")

@@ -95,8 +95,8 @@ def _holders(as_json: bool) -> dict[str, Any]:
 
 def _progress(found: list[Listed]) -> list[int | None]:
     """Return how many iterations each run is trained; for more runs than can be asked, nothing."""
-    from dacapo.names import RunKey
     from dacapo.store.create_store import create_stats_store
+    from dacapo.store.reached import reached
 
     if len(found) > MOST_WITH_PROGRESS:
         click.echo(
@@ -105,9 +105,9 @@ def _progress(found: list[Listed]) -> list[int | None]:
             err=True,
         )
         return [None] * len(found)
-    store = create_stats_store()
-    last = (store.retrieve_last_training_stats(RunKey(one.key)) for one in found)
-    return [stats.iteration + 1 if stats else 0 for stats in last]
+    keys = [one.key for one in found]
+    until = reached(create_stats_store(), keys)
+    return [until[key] for key in keys]
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})

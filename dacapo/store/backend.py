@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo.documents import Document
+from dacapo.names import twins_of
 
 from .listing import Found, Query, chosen, row_of
 from .previews import Outline, outline_of
@@ -182,6 +183,10 @@ class StoreBackend(QueueBackend, ABC):
         rows = [(key, row_of(collection, one)) for key, one in found if one is not None]
         return chosen(rows, query, fields)
 
+    def twins(self, collection: str, key: str) -> list[str]:
+        """Return the other keys that differ from one only in case or encoding, sorted; worth an index."""
+        return twins_of(key, self.keys(collection))
+
     # claims: who may write to a run
 
     @abstractmethod
@@ -233,6 +238,15 @@ class StoreBackend(QueueBackend, ABC):
     @abstractmethod
     def tail(self, run: str, epoch: int) -> Tail:
         """Return the end of an epoch's stats, without reading what is before it."""
+
+    def last_iterations(self, runs: Sequence[str]) -> dict[str, int | None]:
+        """Return the last iteration that the newest epoch of each of these runs has stats of, or None.
+
+        Runs without epochs are left out.  Worth a way that asks for many at once.
+        """
+        newest = {run: number for run in runs if (number := self.newest_epoch(run)) is not None}
+        blocks = {run: self.tail(run, number).block for run, number in newest.items()}
+        return {run: None if block is None else int(block.iterations[-1]) for run, block in blocks.items()}
 
     @abstractmethod
     def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:

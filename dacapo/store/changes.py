@@ -18,7 +18,7 @@ import attrs
 
 from dacapo.documents import META, Document, to_json
 from dacapo.errors import DuplicateNameError, InvalidRequest, LeaseHeld, NotFound, StoreError
-from dacapo.names import TRASHED, Repeated, RunKey, run_key
+from dacapo.names import TRASHED, Repeated, RunKey, folded, run_key
 from dacapo.provenance import user
 
 from .array_store import ArrayStore
@@ -26,6 +26,7 @@ from .config_store import RUNS, ConfigStore
 from .lease import take
 from .listing import moment
 from .stats_store import StatsStore
+from .twins import refuse_twin
 from .weights_store import WeightsStore
 
 CHANGES, TRASH = "changes", "trash"
@@ -85,6 +86,11 @@ def rename_run(run: str | Repeated, new: str, stores: Stores) -> str:
     key, other = stores.configs.find(RUNS, run), run_key(str(new))
     if key == other:
         raise InvalidRequest(f"run {key} is called so already; give another name")
+    if folded(key) == folded(other):
+        raise InvalidRequest(
+            f"many file systems take {key} and {other} for one name; rename the run twice, by way of a name "
+            "that differs in more than case"
+        )
     meta = document.get(META, {})
     formerly = [*meta.get("formerly", ()), str(key)]
     renamed = document | _called(other) | {META: meta | {"formerly": formerly}}
@@ -240,6 +246,7 @@ def _begin(change: Change, stores: Stores) -> None:
             raise DuplicateNameError(
                 f"run {change.to} is already stored; choose another name, or rename or delete that one first"
             )
+        refuse_twin(backend, RUNS, change.to)
         if left := kept(change.to, stores):
             raise StoreError(
                 f"there are {', '.join(left)} of an earlier run {change.to} without config; put them into "

@@ -18,6 +18,7 @@ from .changes import TRASH, Change, Stores, empty_trash, finish, kept, trashed, 
 from .config_store import CLASSES, RUNS
 from .listing import NOTES
 from .remarks import TAGS
+from .twins import stored_twins
 
 BEST = "best"
 _NEVER = "1970-01-02T00:00:00+00:00"  # older is nothing, so that only what was begun is finished
@@ -40,6 +41,7 @@ def check(stores: Stores, *, deep: bool = False) -> Iterator[Finding]:
     """
     yield from _unfinished(stores)
     yield from _documents(stores)
+    yield from _twins(stores)
     yield from _orphans(stores)
     yield from _remarks(stores)
     yield from _records(stores)
@@ -82,6 +84,17 @@ def _documents(stores: Stores) -> Iterator[Finding]:
                 continue  # deleted in this moment
             except DacapoError as error:
                 yield Finding(f"{kind.removesuffix('s')} {key}", f"cannot be read: {error}", "see there")
+
+
+def _twins(stores: Stores) -> Iterator[Finding]:
+    """Find names that many file systems take for one."""
+    for kind, keys in stored_twins(stores.configs.backend):
+        remedy = "rename them with  dacapo run rename" if kind == RUNS else "store them under other names"
+        yield Finding(
+            f"{kind} {' and '.join(keys)}",
+            "the names differ only in case or in how letters are encoded: they cannot be copied to files",
+            f"{remedy}, all but one",
+        )
 
 
 def _orphans(stores: Stores) -> Iterator[Finding]:

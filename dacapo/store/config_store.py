@@ -14,8 +14,9 @@ from dacapo.registry import import_target
 
 from .backend import StoreBackend
 from .differences import differences
-from .listing import Listed, Query, fields_of
+from .listing import Listed, Query, fields_of, many_at_once
 from .remarks import ARCHIVED, Remark, Remarks, check_tag
+from .twins import put_without_twin
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.configs import ArchitectureConfig
@@ -45,9 +46,9 @@ class ConfigStore:
     """Keeps configs of seven kinds, each under its name; runs under name and repetition.
 
     Storing equal content under a taken name does nothing; different content raises
-    ``DuplicateNameError`` with the differences, unless ``replace`` is given.  Fields in
-    ``ignore`` may differ.  What this environment cannot read comes back as ``UnknownConfig``
-    and is stored again word for word.
+    ``DuplicateNameError`` with the differences, unless ``replace`` is given.  Fields in ``ignore`` may
+    differ.  A name that differs from a taken one only in case raises it too.  What this environment
+    cannot read comes back as ``UnknownConfig`` and is stored again word for word.
     """
 
     def __init__(self, backend: StoreBackend) -> None:
@@ -70,7 +71,7 @@ class ConfigStore:
         key = _key(kind, document)
         if META not in document:  # an unknown one keeps what it came with
             document = {**document, META: stamp(document)}
-        while not self.backend.put(kind, key, document):
+        while not put_without_twin(self.backend, kind, key, document):
             if (stored := self.backend.get(kind, key)) is None:
                 continue  # deleted in this moment, so the name is free again
             differences = list(self._differences(stored, document, expected, set(ignore or ())))
@@ -136,11 +137,12 @@ class ConfigStore:
         unwanted = set() if archived else {ARCHIVED} - wanted
         found = self.backend.find(kind, query or Query(), tuple(fields_of(kind)))
         notes = self.remarks.last_notes(kind)
-        return [
-            Listed(key, fields, tuple(own), notes[key].text if key in notes else None)
-            for key, fields in found
-            if wanted <= {*(own := known.get(key, []))} and not unwanted & {*own}
-        ]
+        with many_at_once():
+            return [
+                Listed(key, fields, tuple(own), notes[key].text if key in notes else None)
+                for key, fields in found
+                if wanted <= {*(own := known.get(key, []))} and not unwanted & {*own}
+            ]
 
     def tag(
         self, kind: str, name: str | Repeated, add: Collection[str] = (), remove: Collection[str] = ()

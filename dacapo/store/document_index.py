@@ -148,7 +148,7 @@ def _dump(lines: Lines, collection: str) -> bytes:
     content = {
         "version": VERSION,
         "keys": list(settled),
-        "signatures": [signature for signature, _ in settled.values()],
+        "signed": [[signature[part] for signature, _ in settled.values()] for part in range(3)],
         "fields": {name: [row[name] for row in rows] for name in fields_of(collection)},
     }
     body = json.dumps(content, separators=(",", ":")).encode()
@@ -165,10 +165,11 @@ def _load(path: Path, collection: str) -> Lines:
         names = list(fields_of(collection))
         if content["version"] != VERSION or list(content["fields"]) != names:
             return {}
+        signed = content["signed"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     rows = (dict(zip(names, values, strict=True)) for values in zip(*content["fields"].values(), strict=True))
-    lines = zip(map(tuple, content["signatures"]), rows, strict=True)
+    lines = zip(zip(*signed, strict=True), rows, strict=True)
     return dict(zip(content["keys"], lines, strict=True))
 
 

@@ -28,13 +28,15 @@ from .block_log import APPENDED, MERGED, BlockLog
 from .blocks import decode_scores, encode_scores
 from .document_index import DocumentIndex
 from .file_claims import FileClaims
+from .file_names import FileNames
 from .framed_log import Frame, FramedLog
 from .history import decode_past, encode_past
 from .legacy.files import OldFiles
-from .listing import Found, Query, chosen
+from .listing import Found, Query, chosen, many_at_once
 from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 from .queue_files import FileQueue
+from .twins import NAMED
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -76,6 +78,8 @@ class FileBackend(FileQueue, StoreBackend):
 
     def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
         path, data = self._document(collection, key), document_file.dump(document)
+        if collection in NAMED:
+            return self._put_named(collection, key, data, replace)
         if replace:
             publication.replace(path, [data])
             if collection == _BEST:
@@ -84,6 +88,24 @@ class FileBackend(FileQueue, StoreBackend):
         if collection == _BEST and file_editions.newest(path) != path:
             return False
         return publication.create(path, [data])
+
+    def _put_named(self, collection: str, key: str, data: bytes, replace: bool) -> bool:
+        """Keep a document whose name is noted before it, and after it if somebody forgot it meanwhile."""
+        path, names = self._document(collection, key), self._names(collection)
+        names.add(key)
+        made = True
+        if replace:
+            publication.replace(path, [data])
+        else:
+            made = publication.create(path, [data])
+        names.add(key)
+        return made
+
+    def _names(self, collection: str) -> FileNames:
+        return FileNames(self.configs / collection, _YAML)
+
+    def twins(self, collection: str, key: str) -> list[str]:
+        return self._names(collection).twins(key) if collection in NAMED else super().twins(collection, key)
 
     def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
         """Write the edition of an epoch; those before it go, and one after it goes on being read."""
@@ -113,12 +135,16 @@ class FileBackend(FileQueue, StoreBackend):
         query.check(collection, fields)
         if collection not in self._indexes:
             self._indexes[collection] = DocumentIndex(self.configs / collection, collection, _YAML)
-        return chosen(self._indexes[collection].rows(), query, fields)
+        with many_at_once():
+            return chosen(self._indexes[collection].rows(), query, fields)
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)
         if collection != _BEST:
-            return remove_file(path)
+            removed = remove_file(path)
+            if removed and collection in NAMED:
+                self._names(collection).remove(key)
+            return removed
         removed = file_editions.remove(path)
         self._forget_if_empty(path.parent)
         return removed

@@ -44,6 +44,25 @@ def replace(path: Path, chunks: Iterable[Any]) -> None:
         sync_folder(path.parent)
 
 
+def touch(paths: Iterable[Path]) -> None:
+    """Make empty files, or find that they are there, so that they last."""
+    folders = set()
+    for path in paths:
+        with explained(path, "writing"):
+            make_folder(path.parent)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
+        folders.add(path.parent)
+    for folder in folders:
+        with explained(folder, "writing"):
+            sync_folder(folder)
+
+
+def forget(path: Path) -> None:
+    """Remove a file that may just as well stay: it need not last, nor succeed."""
+    with suppress(OSError):
+        path.unlink()
+
+
 def overwrite(path: Path, data: bytes) -> None:
     """Write over the beginning of a file, in place and without forcing it to disk, or make it."""
     with explained(path, "writing"):

@@ -29,6 +29,7 @@ from .manifest import Digest, checkpoint_path, seal
 from .place import Place
 from .remarks import Remarks
 from .run_content import BEST, Checkpoint, RunContent, StoredRun
+from .twins import put_without_twin, refuse_twin
 
 SHOWN = 5
 
@@ -59,6 +60,7 @@ def steps_of_config(kind: str, key: str, source: Place, place: Place) -> list[St
         return []
     remarks = _remarks(place, kind, key, Remarks(source.documents).documents(kind, key))
     if there is None:
+        refuse_twin(place.documents, kind, key)
         return [*remarks, Step("configs", 1, 0, partial(_put, place, kind, key, given))]
     _refuse(f"{kind.removesuffix('s')} {key}", str(place), differences(there, given))
     return remarks
@@ -93,6 +95,7 @@ class _Comparison:
         if (given.get("name"), given.get("repetition", 0)) != (name, int(repetition or 0)):
             given = {**given, "name": name, "repetition": int(repetition or 0)}
         if there is None:
+            refuse_twin(self.place.documents, RUNS, self.key)
             yield Step("configs", 1, 0, partial(_put, self.place, RUNS, self.key, given))
         else:
             self._refuse(differences(there, given))
@@ -244,7 +247,7 @@ def _raise(error: CorruptData) -> None:
 
 def _put(place: Place, kind: str, key: str, document: Document) -> None:
     """Store a document under a free key, or find that what took it meanwhile is equal."""
-    if not place.documents.put(kind, key, document):
+    if not put_without_twin(place.documents, kind, key, document):
         stored = place.documents.get(kind, key)
         _refuse(f"{kind.removesuffix('s')} {key}", str(place), differences(stored, document))
 

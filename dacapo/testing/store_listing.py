@@ -51,6 +51,27 @@ def documents_are_found_by_their_fields(open_backend: Callable[[], StoreBackend]
     assert found(among={"task": ["er"]}) == ["run-1", "run-2", "run-3"]
 
 
+def names_that_differ_only_in_case_are_found(open_backend: Callable[[], StoreBackend]) -> None:
+    """Whoever stores a name can be told of those that many file systems take for the same."""
+    backend = open_backend()
+    for key in ("Run1", "run1:2", "run", "straße", "Käse"):
+        backend.put("runs", key, {"name": key})
+    backend.put("tasks", "RUN", {"name": "RUN"})
+    other = open_backend()
+    assert other.twins("runs", "run1") == other.twins("runs", "RUN1") == ["Run1"]
+    assert other.twins("runs", "RUN1:2") == ["run1:2"] and other.twins("runs", "Run1") == []
+    assert other.twins("runs", "STRASSE") == ["straße"]
+    assert other.twins("runs", "KA\u0308SE") == other.twins("runs", "Ka\u0308se") == ["Käse"]
+    assert other.twins("runs", "new") == [] == other.twins("arrays", "run")
+    backend.put("runs", "ruN1", {"name": "ruN1"})
+    assert other.twins("runs", "run1") == ["Run1", "ruN1"]
+    backend.put("runs", "Run1", {"name": "Run1"}, replace=True)
+    backend.remove("runs", "ruN1")
+    assert open_backend().twins("runs", "run1") == ["Run1"]
+    backend.remove("runs", "Run1")
+    assert open_backend().twins("runs", "run1") == []
+
+
 def values_are_never_operators(open_backend: Callable[[], StoreBackend]) -> None:
     """Texts are compared as texts, what is no text is not found by one, and unknown fields are refused."""
     backend = open_backend()
@@ -71,6 +92,28 @@ def values_are_never_operators(open_backend: Callable[[], StoreBackend]) -> None
         except InvalidRequest:
             continue
         raise AssertionError("a field that is not listed was accepted")
+
+
+def how_far_many_runs_are_is_one_question(open_backend: Callable[[], StoreBackend]) -> None:
+    """The newest epoch of each run says how far it is, whatever those before it hold."""
+    backend = open_backend()
+
+    def append(run: str, epoch: int, *ends: int) -> None:
+        backend.add_epoch(run, Epoch(epoch, 0))
+        for sequence, end in enumerate(ends):
+            at = np.arange(end - 3, end)
+            backend.append_block(run, epoch, Block(sequence, at, {"loss": np.zeros(3)}))
+
+    append("run", 0, 40, 80)
+    append("run", 2, 60)
+    append("run", 11, *range(10, 40, 3))
+    append("run:1", 3, 7)
+    append("run.x", 0, 50)
+    append("begun", 0, 30)
+    append("begun", 1)
+    asked = ["run", "run:1", "begun", "unknown", "ru"]
+    assert open_backend().last_iterations(asked) == {"run": 36, "run:1": 6, "begun": None}
+    assert open_backend().last_iterations([]) == {}
 
 
 def a_run_gets_another_key(open_backend: Callable[[], StoreBackend]) -> None:
@@ -104,4 +147,10 @@ def a_run_gets_another_key(open_backend: Callable[[], StoreBackend]) -> None:
     assert backend.remove_scores("~ä run~1") and backend.logged_runs("~") == []
 
 
-CHECKS = (documents_are_found_by_their_fields, values_are_never_operators, a_run_gets_another_key)
+CHECKS = (
+    documents_are_found_by_their_fields,
+    names_that_differ_only_in_case_are_found,
+    values_are_never_operators,
+    how_far_many_runs_are_is_one_question,
+    a_run_gets_another_key,
+)

@@ -96,15 +96,6 @@ def test_any_name_stays_inside(folder: Path, name: str):
     assert outside(folder) == []
 
 
-def test_names_that_differ_only_in_case_are_two(tmp_path: Path):
-    backend = FileBackend(tmp_path / "runs")
-    for number, name in enumerate(("run", "Run", "RUN")):
-        ConfigStore(backend).store("tasks", task(number + 1, name))
-    assert [
-        ConfigStore(backend).retrieve("tasks", name).embedding_dims for name in ("run", "Run", "RUN")
-    ] == [1, 2, 3]
-
-
 @pytest.mark.parametrize("place", ["run", "run/checkpoints", "stats/runs/run"])
 def test_what_a_link_leads_to_is_not_deleted(tmp_path: Path, place: str):
     """Labs put links into stores; deleting a run removes the link, and not what others keep there."""

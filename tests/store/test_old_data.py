@@ -20,6 +20,7 @@ from dacapo.store.create_store import (
 )
 from dacapo.store.files import FileBackend
 from dacapo.store.legacy.reading import WithOldData, with_old_data
+from dacapo.store.reached import reached
 from mongo_places import MongoPlace
 from old_stores import (
     NAME,
@@ -72,6 +73,16 @@ def test_configs_of_every_kind_are_listed_and_read(old, tmp_path):
     assert store.retrieve_run_config_names(task_names=["balls"]) == [NAME]
     assert store.retrieve_run_config_names(task_names=["others"]) == []
     assert config.name == run["name"]
+
+
+def test_a_new_name_that_is_an_old_one_in_another_case_is_refused(old, tmp_path):
+    fill(old, tmp_path / "data")
+    store = create_config_store()
+    config = store.retrieve_run_config(NAME)
+    with pytest.raises(DuplicateNameError, match=f"run {NAME} is there"):
+        store.store_run_config(config.replace(name=NAME.upper()))
+    store.store_run_config(config)
+    assert store.names("runs") == [NAME]
 
 
 def test_storing_the_same_again_does_nothing_and_something_else_is_refused(old, tmp_path):
@@ -147,6 +158,7 @@ def test_stats_are_read_whole_last_and_sampled(old_mongo, tmp_path):
     assert stats.columns["loss"].tolist() == [1 / (i + 1) for i in range(6)]
     assert stats.columns["time"].tolist() == [0.5 + i for i in range(6)]
     assert store.retrieve_last_training_stats(NAME) == TrainingIterationStats(5, 1 / 6, 5.5)
+    assert reached(store, [NAME, "other"]) == {NAME: 6, "other": 0}
     assert store.retrieve_training_stats(NAME, subsample=2).iterations.tolist() == [0, 5]
     envelope = store.retrieve_envelope(NAME, points=2)
     assert (envelope.maximum.max(), envelope.minimum.min()) == (1.0, 1 / 6)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from dacapo.documents import META, Document
-from dacapo.names import RunKey, segment
+from dacapo.names import RunKey, segment, twins_of
 
 from ..backend import Block, Epoch, Past, ScoresRecord, StoreBackend, Tail
 from ..config_store import CLASSES
@@ -156,6 +156,10 @@ class WithOldData:
             return []
         return [plain, *self.old.names(collection, plain)] if "~" in plain else [plain]
 
+    def twins(self, collection: str, key: str) -> list[str]:
+        """Return the keys that differ from one only in case, those of old configs among them."""
+        return twins_of(key, self.keys(collection))
+
     def keys(self, collection: str, prefix: str = "") -> list[str]:
         """Return the keys that begin with ``prefix``, those of old configs among them."""
         found = set(self.inner.keys(collection, prefix))
@@ -296,6 +300,10 @@ class WithOldData:
             return self.inner.blocks(run, epoch, begin, end)
         block = self.old.stats(name) if begin == 0 else None
         return [] if block is None else [block]
+
+    def last_iterations(self, runs: Sequence[str]) -> dict[str, int | None]:
+        """Return how far the newest epoch of each run goes, asked one by one: any may be an old one."""
+        return StoreBackend.last_iterations(cast(StoreBackend, self), runs)
 
     def outlines(self, run: str, epoch: int, metric: str | None = None) -> list[Outline | Block]:
         """Return the blocks of an epoch by their outline; of old ones it is worked out each time."""

@@ -27,8 +27,9 @@ from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
+from dacapo.store.twins import NAMED
 
-from . import finding, merging, moving, records, roles, schema
+from . import finding, merging, moving, progress, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
@@ -103,6 +104,7 @@ class MongoBackend(MongoQueue, StoreBackend):
     def put(self, collection: str, key: str, document: Document, *, replace: bool = False) -> bool:
         name = schema.collection_of(collection)
         entry = records.write_document(key, document) | finding.listed(collection, document)
+        entry |= finding.named(collection, key)
         if not replace:
             return self._connection.create(name, entry)
         there = self._connection.collection(name)
@@ -129,6 +131,11 @@ class MongoBackend(MongoQueue, StoreBackend):
     def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
         query.check(collection, fields)
         return finding.find(self._connection, schema.collection_of(collection), collection, query, fields)
+
+    def twins(self, collection: str, key: str) -> list[str]:
+        if collection not in NAMED:
+            return super().twins(collection, key)
+        return finding.twins(self._connection, schema.collection_of(collection), key)
 
     def remove(self, collection: str, key: str) -> bool:
         """Remove the document that is found, and not one that replaces it in this moment."""
@@ -238,6 +245,9 @@ class MongoBackend(MongoQueue, StoreBackend):
         with self._connection.explained(f"reading the stats of run {run}"):
             entry = self._newest(schema.STATS, records.epoch_key(run, epoch))
         return Tail() if entry is None else Tail(records.read_block(entry), entry["sequence"] + 1)
+
+    def last_iterations(self, runs: Sequence[str]) -> dict[str, int | None]:
+        return progress.last_iterations(self._connection, runs)
 
     def blocks(self, run: str, epoch: int, begin: int = 0, end: int | None = None) -> list[Block]:
         return merging.read(self._connection, run, epoch, begin, end)

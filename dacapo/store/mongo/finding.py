@@ -10,13 +10,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from pymongo import UpdateOne
+
 from dacapo.documents import Document
-from dacapo.store.listing import VERSION, Found, Query, Row, chosen, row_of
+from dacapo.names import folded, twins_of
+from dacapo.store.listing import VERSION, Found, Query, Row, chosen, many_at_once, row_of
+from dacapo.store.twins import NAMED
 
 from .connection import Connection
 from .records import Entry, beginning, read_document
 
-LISTED = "listed"
+LISTED, FOLDED = "listed", "folded"
 _VERSION = f"{LISTED}.version"
 INDEXED = ("version", "owner", "stored", "task", "architecture", "trainer", "datasplit")
 
@@ -30,7 +34,7 @@ def find(connection: Connection, name: str, collection: str, query: Query, field
     """Return the documents of a collection, stored under ``name``, that are asked for."""
     there = connection.collection(name)
     shown = {"_id": 1, LISTED: 1} if fields else {"_id": 1}
-    with connection.explained(f"listing the {collection}"):
+    with connection.explained(f"listing the {collection}"), many_at_once():
         rows: list[tuple[str, Row]] = [
             (entry["_id"], {field: entry[LISTED][field] for field in fields})
             for entry in there.find(_condition(query), shown)
@@ -51,6 +55,29 @@ def _condition(query: Query) -> Entry:
     if query.match is not None:
         parts += [{"_id": beginning(query.prefix)}, {"_id": {"$regex": query.pattern.pattern}}]
     return {"$and": parts}
+
+
+def named(collection: str, key: str) -> Entry:
+    """Return what an entry keeps so that its twins, names that differ only in case, are found."""
+    return {FOLDED: folded(key)} if collection in NAMED else {}
+
+
+def twins(connection: Connection, name: str, key: str) -> list[str]:
+    """Return the other keys that differ from one only in case or encoding; the index of ``FOLDED`` tells."""
+    # Entries of earlier versions have no such field until the database is prepared again.
+    maybe = {FOLDED: {"$in": [folded(key), None]}}
+    with connection.explained(f"looking for names like {key}"):
+        return twins_of(key, [entry["_id"] for entry in connection.collection(name).find(maybe, {"_id": 1})])
+
+
+def refresh_names(connection: Connection, name: str, collection: str) -> None:
+    """Give entries of earlier versions the field by which twins are found."""
+    there = connection.collection(name)
+    with connection.explained(f"listing the {collection}"):
+        keys = [entry["_id"] for entry in there.find({FOLDED: None}, {"_id": 1})]
+    for begin in range(0, len(keys), 1000):
+        updates = [UpdateOne({"_id": key}, {"$set": named(collection, key)}) for key in keys[begin:][:1000]]
+        connection.write(f"indexing {name}", partial(there.bulk_write, updates, ordered=False))
 
 
 def refresh(connection: Connection, name: str, collection: str) -> int:

@@ -15,6 +15,7 @@ from pymongo import ASCENDING, DESCENDING, errors
 
 from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
+from dacapo.store.twins import NAMED
 
 from . import finding
 from .connection import Connection
@@ -29,7 +30,7 @@ BLOBS, GRID, LEASES = "dacapo.blobs", "dacapo.weights", "dacapo.leases"
 QUEUE = "dacapo.queue"
 DOCUMENTS = "dacapo.documents"
 RUNS = f"{DOCUMENTS}.runs"
-KINDS = ("runs", "tasks", "architectures", "trainers", "datasplits", "datasets", "arrays", "best")
+KINDS = (*NAMED, "best")
 
 _NUMBER, _TEXT, _BYTES = {"bsonType": ["int", "long"]}, {"bsonType": "string"}, {"bsonType": "binData"}
 _LOG = {"_id": _TEXT, "run": _TEXT, "epoch": _NUMBER, "sequence": _NUMBER}
@@ -97,6 +98,10 @@ def prepare(connection: Connection) -> list[str]:
         index = partial(connection.collection(RUNS).create_index, f"{finding.LISTED}.{field}")
         connection.write(f"indexing {RUNS}", index)
     finding.refresh(connection, RUNS, "runs")
+    for kind in NAMED:
+        index = partial(connection.collection(collection_of(kind)).create_index, finding.FOLDED)
+        connection.write(f"indexing {collection_of(kind)}", index)
+        finding.refresh_names(connection, collection_of(kind), kind)
     made.append(f"{RUNS}, indexed by {', '.join(finding.INDEXED)}")
     meta = {"format": FORMAT, "written_by": f"dacapo {version('dacapo')}"}
     connection.write(
