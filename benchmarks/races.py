@@ -30,6 +30,7 @@ TESTS = Path(__file__).parent.parent / "tests"
 sys.path.append(str(TESTS))
 import holders  # noqa: E402
 from holders import Place  # noqa: E402
+
 from mongo_places import empty, fresh_place  # noqa: E402
 from mongod import Mongod  # noqa: E402
 
@@ -96,7 +97,7 @@ def going_back(folder: Path, uri: str, quick: bool) -> Row:
 def commands(folder: Path, uri: str, quick: bool) -> Row:
     """The same random commands to two backends, which have to give the same answers."""
     few = settings(
-        max_examples=20 if quick else 1000, stateful_step_count=50, deadline=None, derandomize=False, database=None,
+        max_examples=20 if quick else 1000, stateful_step_count=50, deadline=None, database=None,
         suppress_health_check=list(HealthCheck), phases=(Phase.generate,),
     )  # fmt: skip
 

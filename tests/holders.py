@@ -73,7 +73,8 @@ while True:
         at = start
         for sequence in range(rng.randint(1, 4)):
             iterations = np.arange(at, at + 5)
-            backend.append_block("run", lease.number, Block(sequence, iterations, {"loss": np.full(5, attempt)}))
+            losses = {"loss": np.full(5, attempt)}
+            backend.append_block("run", lease.number, Block(sequence, iterations, losses))
             at += 5
             print(attempt, at, flush=True)
 """

@@ -6,11 +6,11 @@ import queue
 import threading
 from pathlib import Path
 
-import pytest
-
 import holders
-from dacapo.store.memory import MemoryBackend
+import pytest
 from holders import Place
+
+from dacapo.store.memory import MemoryBackend
 from mongo_places import MongoPlace
 
 PROCESSES, ROUNDS = 8, 5
