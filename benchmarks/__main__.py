@@ -21,6 +21,7 @@ NAMES = (
     "file_stores",
     "mongo_stores",
     "leases",
+    "races",
     "faults",
     "mongo_faults",
     "listing",

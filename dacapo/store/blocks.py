@@ -96,7 +96,9 @@ def encode_block(block: Block) -> bytes:
     A preview comes first, so that it can be read without the rest, and with a checksum of its own.
     """
     iterations = np.ascontiguousarray(block.iterations, "<i8")
-    consecutive = bool(len(iterations)) and int(iterations[-1] - iterations[0]) + 1 == len(iterations)
+    # Of a block without columns only the bytes of its iterations can tell that its head is not forged.
+    count_up = bool(len(iterations)) and int(iterations[-1] - iterations[0]) + 1 == len(iterations)
+    consecutive = count_up and bool(block.columns)
     head = {"columns": list(block.columns), "count": len(iterations), "consecutive": consecutive}
     if consecutive:
         head["first"] = int(iterations[0])

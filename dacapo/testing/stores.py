@@ -143,7 +143,8 @@ def blocks_come_back_in_order(open_backend: Opener) -> None:
     blocks = [
         Block(0, np.arange(3), {"loss": strange, "time": np.ones(3)}),
         Block(1, np.array([3, 5, 9]), {"loss": strange[::-1], "ünknown name": np.zeros(3)}),
-        Block(2, np.array([10]), {"loss": np.array([5e-324])}),
+        Block(2, np.array([7]), {}),
+        Block(3, np.array([10]), {"loss": np.array([5e-324])}),
     ]
     for block in blocks:
         backend.append_block("run", 0, block)
@@ -156,7 +157,7 @@ def blocks_come_back_in_order(open_backend: Opener) -> None:
         for name, column in one.columns.items():
             assert column.tobytes() == other.columns[name].tobytes()
     tail = open_backend().tail("run", 0)
-    assert tail.sequence == 3 and tail.block is not None
+    assert tail.sequence == 4 and tail.block is not None
     assert tail.block.iterations.tolist() == [10]
     assert open_backend().tail("run", 1).block is None
     assert open_backend().blocks("run", 1) == []
