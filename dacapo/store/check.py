@@ -104,12 +104,8 @@ def _twins(stores: Stores) -> Iterator[Finding]:
 def _orphans(stores: Stores) -> Iterator[Finding]:
     """Find stats, scores and checkpoints that no config, and nothing in the trash, belongs to."""
     backend = stores.configs.backend
-    known = {
-        *backend.keys(RUNS),
-        *backend.keys(TRASH),
-        *(change.to for change in unfinished(stores.configs.backend)),
-    }
-    known |= {change.run for change in unfinished(stores.configs.backend)}
+    pending = {key for change in unfinished(backend) for key in (change.run, change.to)}
+    known = {*backend.keys(RUNS), *backend.keys(TRASH), *pending}
     runs = {*stores.stats.backend.logged_runs(), *stores.weights.backend.blob_runs()}
     for run in sorted(runs - known):
         if not (left := kept(run, stores)):
@@ -121,9 +117,7 @@ def _orphans(stores: Stores) -> Iterator[Finding]:
         )
         yield Finding(f"run {run}", f"there are {', '.join(left)}, and no config", remedy)
     for run in undelivered():
-        remedy = (
-            f"dacapo train {run}  delivers it" if run in known else "look into it, and delete that folder"
-        )
+        remedy = f"dacapo train {run}  delivers it" if run in known else "look into it, and delete it"
         yield Finding(f"run {run}", f"what could not be delivered waits in {spool_of(run).folder}", remedy)
 
 

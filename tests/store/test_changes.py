@@ -184,7 +184,7 @@ def broken_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
     from dacapo.store import array_store, files
 
     # This process lives on, so that its leases would not be found dead.
-    monkeypatch.setattr(changes, "take", lambda *_: nullcontext())
+    monkeypatch.setattr(changes, "take", lambda *_, **__: nullcontext())
     counted(array_store, "move_tree")
     counted(files, "remove_file")
     try:
