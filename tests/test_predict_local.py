@@ -106,9 +106,9 @@ def test_tiles_give_what_the_whole_gives(changes):
 )
 def test_a_voxel_is_the_same_whichever_region_was_asked_for(roi):
     model, raw, roi = unet(), image(offset=(12, -6)), Roi(*roi)
-    whole = predict(model, raw)
+    whole = predict(model, raw, precision="fp32")
     for tile_shape in (None, (40, 44)):
-        part = predict(model, raw, output_roi=roi, tile_shape=tile_shape)
+        part = predict(model, raw, output_roi=roi, tile_shape=tile_shape, precision="fp32")
         assert part.roi == roi
         np.testing.assert_allclose(part.data, whole[roi], rtol=1e-4, atol=1e-5)
 
@@ -130,12 +130,12 @@ def test_only_the_voxels_asked_for_are_written():
 
 def test_three_dimensions_and_sections():
     model, raw = unet(dims=3, channels=1), image((25, 21, 23), voxel_size=(4, 2, 2))
-    made = predict(model, raw, tile_shape=(24, 28, 24))
+    made = predict(model, raw, tile_shape=(24, 28, 24), precision="fp32")
     np.testing.assert_allclose(made.data, at_once(model, raw), rtol=1e-4, atol=1e-5)
     flat = unet(dims=3, input_shape=(1, 40, 40), downsample_factors=[(1, 2, 2)],
                 kernel_size_down=[[(1, 3, 3)] * 2] * 2, kernel_size_up=[[(1, 3, 3)] * 2])  # fmt: skip
-    made = predict(flat, raw)
-    section = predict(flat, raw, output_roi=Roi((40, 0, 0), (4, 42, 46)))
+    made = predict(flat, raw, precision="fp32")
+    section = predict(flat, raw, output_roi=Roi((40, 0, 0), (4, 42, 46)), precision="fp32")
     np.testing.assert_allclose(made.data[:, 10:11], section.data, rtol=1e-4, atol=1e-5)
 
 
@@ -173,7 +173,7 @@ def test_outputs_of_one_channel_need_no_channel_axis():
 
 def test_memory_is_bound_by_the_tile(monkeypatch):
     model, raw = unet(), watched(image((100, 150)))
-    predict(model, raw, tile_shape=(40, 40))
+    predict(model, raw, tile_shape=(40, 40), precision="fp32")
     assert max(raw.reads) <= 40 * 40 and len(raw.reads) == -(-100 // 24) * -(-150 // 24)
     raw.reads.clear()
     monkeypatch.setattr(predict_local, "MOST_PER_TILE", 3 * model.footprint(Coordinate(40, 40)))
@@ -217,7 +217,7 @@ def test_networks_of_which_nothing_is_known_see_their_own_input_only():
         kernel = (2, 3)
 
     model, raw = Model(Foreign("foreign"), nn.Identity()), watched(image((33, 20)))
-    made = predict(model, raw)
+    made = predict(model, raw, precision="fp32")
     assert set(raw.reads) == {100}
     with torch.no_grad():
         padded = np.pad(raw.data, ((1, 1), (2, 2)))
@@ -236,7 +236,7 @@ def test_networks_that_make_larger_voxels():
             return voxel_size * 2
 
     raw = image((33, 20))
-    made = predict(Model(Coarse("coarse"), nn.Identity()), raw)
+    made = predict(Model(Coarse("coarse"), nn.Identity()), raw, precision="fp32")
     assert made.voxel_size == VOXEL * 2 and made.shape == (1, 16, 10)
     np.testing.assert_allclose(made.data[0], raw.data[:32].reshape(16, 2, 10, 2).mean(axis=(1, 3)), atol=1e-6)
 
@@ -245,7 +245,8 @@ def test_tiles_that_make_less_than_a_stride_are_refused():
     model = unet(kernel=3, downsample_factors=[(2, 2), (2, 2)], input_shape=(44, 44))
     with pytest.raises(ShapeError, match=r"makes \(2, 2\) voxels from \(44, 44\), too few"):
         predict(model, image(), tile_shape=(44, 44))
-    np.testing.assert_allclose(predict(model, image()).data, at_once(model, image()), rtol=1e-4, atol=1e-5)
+    made = predict(model, image(), precision="fp32")
+    np.testing.assert_allclose(made.data, at_once(model, image()), rtol=1e-4, atol=1e-5)
 
 
 def test_identifiers_of_existing_scripts_are_opened_and_made(tmp_path):

@@ -14,6 +14,7 @@ import time
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from dacapo.documents import Document
 from dacapo.errors import LeaseHeld, LeaseLost, StoreError
 from dacapo.names import Repeated, run_key
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 BEATS = 4  # signs of life in the time after which a lease ends
 _LOOKS = 40
+# Holders of this process that have let go and could not say so, by place, run and number.
+_let_go: dict[tuple[str, str, int], Document] = {}
 
 
 class Watch:
@@ -40,7 +43,7 @@ class Watch:
     def has_ceased(self, backend: StoreBackend, run: str, claim: Claim) -> bool:
         """Say whether the holder of an open claim, as read just now, may be taken for dead."""
         holder = Holder.read(claim.holder)
-        if holder.is_gone():
+        if holder.is_gone() or _let_go.get((backend.place, run, claim.number)) == claim.holder:
             return True
         if backend.keeps_time:
             return claim.idle is not None and claim.idle > holder.seconds
@@ -136,7 +139,8 @@ class Lease:
     def release(self) -> None:
         """Let the run go, so that others may have it at once; a lease that is lost is left alone.
 
-        A store that cannot be reached does not keep anybody from ending: then the lease runs out.
+        A store that cannot be reached or written does not keep anybody from ending: then the lease
+        runs out, and only this process knows sooner that it has ended.
         """
         self.stop_beating()
         with self._turn:
@@ -145,9 +149,12 @@ class Lease:
             self._lost = LeaseLost(
                 f"run {self.run}: this lease was released; take another one to go on with the run"
             )
+            if self._claim.released:
+                return
             try:
                 self.backend.release_claim(self.run, self.number)
             except StoreError as error:
+                _let_go[self.backend.place, self.run, self.number] = self._claim.holder
                 logger.warning(
                     "run %s: its lease could not be released, and ends by itself in %g s: %s",
                     self.run, self.holder.seconds, error,
@@ -238,6 +245,7 @@ def take(
         number = _after(newest, backend.newest_epoch(key))
         claim = Claim(number, Holder.here(doing, seconds).write(), released=not held)
         if backend.claim(key, claim, newest):
+            _let_go.pop((backend.place, key, number), None)
             if newest is not None and not newest.released:
                 logger.warning("run %s: taken over from %s", key, _told(newest))
             return Lease(backend, key, claim)

@@ -15,6 +15,7 @@ from dacapo.store.document_file import dump, load
 from dacapo.testing.stores import DOCUMENT, is_alike
 
 PATH = Path("/somewhere/a.yaml")
+TOO_DEEP = "nested more than 100 deep|maximum nesting depth"  # later versions of the parser have a limit too
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 trees = st.recursive(
@@ -93,11 +94,11 @@ def test_a_change_by_hand_says_what_to_do():
             + "".join(f"b{i}: &id00{i} [*id00{i - 1}, *id00{i - 1}]\n" for i in range(2, 26)),
             "stand for more than 300000 values",
         ),
-        ("a: &id001 [*id001]\n", "nested more than 100 deep"),
+        ("a: &id001 [*id001]\n", TOO_DEEP),
         ("a: !!python/object/apply:os.system ['true']\n", "line 1"),
         ("a: !!python/name:os.system\n", "line 1"),
-        ("a: " + "[" * 200 + "]" * 200, "nested more than 100 deep"),
-        ("a: " + "[" * 5000 + "]" * 5000, "no readable document|nested"),
+        ("a: " + "[" * 200 + "]" * 200, TOO_DEEP),
+        ("a: " + "[" * 5000 + "]" * 5000, f"no readable document|{TOO_DEEP}"),
         ("a: 2026-13-45\n", "no readable document"),
         ("a: 2026-01-01\n", r"datetime.date\(2026, 1, 1\) should be a text; put it in quotes"),
         ("a: !!binary aGk=\n", "b'hi' should be a text"),
@@ -107,10 +108,10 @@ def test_a_change_by_hand_says_what_to_do():
         ("a: &x [1]\n", "aliases are not allowed"),
         ("a: &x {k: v}\nb: {<<: *x}\n", "aliases are not allowed"),
         ("a: " + "9" * 100_000, "no readable document"),
-        ("a: " + "[" * 100_000, "nested more than 100 deep"),
-        ("a: " + "{a: " * 100_000, "nested more than 100 deep"),
-        ("- " * 100_000, "nested more than 100 deep"),
-        ("? " * 100_000, "nested more than 100 deep"),
+        ("a: " + "[" * 100_000, TOO_DEEP),
+        ("a: " + "{a: " * 100_000, TOO_DEEP),
+        ("- " * 100_000, TOO_DEEP),
+        ("? " * 100_000, TOO_DEEP),
         ("a: " + "x" * 2**26, "longer than 64 million characters"),
     ],
 )
