@@ -36,6 +36,7 @@ KINDS = (
     "datasets",
     "arrays",
     "starts",
+    "losses",
     "post_processors",
     "evaluation_scores",
     "compute_contexts",

@@ -34,7 +34,13 @@ from dacapo.experiments.datasplits.datasets.arrays import (
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
 from dacapo.experiments.starts import StartConfig
-from dacapo.experiments.tasks import DistanceTaskConfig, DummyTaskConfig, OneHotTaskConfig
+from dacapo.experiments.tasks import (
+    CrossEntropyLossConfig,
+    DistanceTaskConfig,
+    DummyTaskConfig,
+    MSELossConfig,
+    OneHotTaskConfig,
+)
 from dacapo.experiments.trainers import (
     DummyTrainerConfig,
     ElasticAugmentConfig,
@@ -116,6 +122,8 @@ test_conformance = conformance(
             "resampled", source_array_config=RAW, upsample=(1, 1, 1), downsample=(2, 2, 2), interp_order=True
         ),
         StartConfig("other", "best"),
+        MSELossConfig(),
+        CrossEntropyLossConfig(),
     ]
 )
 
@@ -124,7 +132,17 @@ def test_every_offered_config_is_checked_here():
     text = Path(__file__).read_text()
     from dacapo.registry import registry
 
-    kinds = {"tasks", "architectures", "trainers", "augments", "datasplits", "datasets", "arrays", "starts"}
+    kinds = {
+        "tasks",
+        "architectures",
+        "trainers",
+        "augments",
+        "datasplits",
+        "datasets",
+        "arrays",
+        "starts",
+        "losses",
+    }
     missing = [
         name for kind, name in registry.offers if kind in kinds and "." not in name and f"{name}(" not in text
     ]

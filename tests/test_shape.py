@@ -191,7 +191,7 @@ def test_every_config_class_is_offered():
     abstract = {"ComputeContext", "FileArrayConfig", "PostProcessorParameters", "EvaluationScores"}
     abstract |= {
         f"{kind}Config"
-        for kind in ["Task", "Architecture", "Trainer", "Augment", "DataSplit", "Dataset", "Array"]
+        for kind in ["Task", "Architecture", "Trainer", "Augment", "DataSplit", "Dataset", "Array", "Loss"]
     }
     missing = []
     for path in FILES:

@@ -20,6 +20,8 @@ class Model(nn.Module):
     """A backbone and a head: (batch, channels, spatial...) of raw to channels of prediction.
 
     ``eval_activation`` is applied in eval mode only, where losses want what comes before it.
+    A backbone that gives out a tuple in training mode, the feature maps of several depths, finest
+    first, is deeply supervised: the head makes a prediction of each.
     Neither backbone nor head is initialised anew: a pretrained one keeps its weights.
     """
 
@@ -54,8 +56,12 @@ class Model(nn.Module):
         """The voxels that come out for ``eval_input_shape``."""
         return self.compute_output_shape(self.eval_input_shape)[1]
 
-    def forward(self, raw: Tensor) -> Tensor:
-        prediction: Tensor = self.chain(raw)
+    def forward(self, raw: Tensor) -> Any:
+        """Return the prediction; in training mode a tuple of them if the backbone gives out several."""
+        features = self.chain[0](raw)
+        if isinstance(features, tuple):
+            return tuple(map(self.chain[1], features))
+        prediction: Tensor = self.chain[1](features)
         if self.training or self.eval_activation is None:
             return prediction
         # Near its ends an activation needs more digits than autocast leaves.

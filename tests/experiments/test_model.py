@@ -143,3 +143,29 @@ def test_the_footprint_grows_with_the_input():
     # At least the two convolutions of the first level, of 3 channels and 4 bytes.
     assert net.footprint(Coordinate(40, 40)) > (38**2 + 36**2) * 3 * 4
     assert net(torch.zeros(1, 2, 40, 40)).shape[0] == 1 and net.training
+
+
+class DeepConfig(Wrapped):
+    """A network that gives out two depths while it is trained."""
+
+    def module(self):
+        class Deep(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fine, self.coarse = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 2, stride=2)
+
+            def forward(self, raw):
+                return (self.fine(raw), self.coarse(raw)) if self.training else self.fine(raw)
+
+        return Deep()
+
+
+def test_the_head_predicts_from_every_depth_in_training_only():
+    deep = Model(DeepConfig("deep"), nn.Conv2d(1, 2, 1), nn.Sigmoid())
+    assert deep.output_shape == (8, 8)
+    fine, coarse = deep(torch.ones(1, 1, 8, 8))
+    assert fine.shape == (1, 2, 8, 8) and coarse.shape == (1, 2, 4, 4)
+    (fine.sum() + coarse.sum()).backward()
+    assert all(parameter.grad is not None for parameter in deep.parameters())
+    prediction = deep.eval()(torch.ones(1, 1, 8, 8))
+    torch.testing.assert_close(prediction, fine.sigmoid())

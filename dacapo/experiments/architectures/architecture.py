@@ -25,7 +25,11 @@ class Architecture(ABC):
 
     @abstractmethod
     def module(self) -> torch.nn.Module:
-        """Make a new network: (batch, channels, spatial...) to the same with other channels."""
+        """Make a new network: (batch, channels, spatial...) to the same with other channels.
+
+        In training mode it may give out a tuple instead, the feature maps of several depths, that of
+        full resolution first: then each is predicted from, and learned (deep supervision).
+        """
 
     @property
     def name(self) -> str:

@@ -1,6 +1,23 @@
 """What networks are trained for."""
 
-from .configs import DistanceTaskConfig, DummyTaskConfig, OneHotTaskConfig, TaskConfig
+from .configs import (
+    CrossEntropyLossConfig,
+    DistanceTaskConfig,
+    DummyTaskConfig,
+    LossConfig,
+    MSELossConfig,
+    OneHotTaskConfig,
+    TaskConfig,
+)
 from .task import Task
 
-__all__ = ["DistanceTaskConfig", "DummyTaskConfig", "OneHotTaskConfig", "Task", "TaskConfig"]
+__all__ = [
+    "CrossEntropyLossConfig",
+    "DistanceTaskConfig",
+    "DummyTaskConfig",
+    "LossConfig",
+    "MSELossConfig",
+    "OneHotTaskConfig",
+    "Task",
+    "TaskConfig",
+]

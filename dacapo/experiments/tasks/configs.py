@@ -14,6 +14,27 @@ class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
 
 
+@attrs.define
+class LossConfig(Config, kind="losses", builds="loss_type"):
+    """How wrong a prediction is: what training minimises."""
+
+    name: str = field("How the config is called; not needed.", default="")
+
+
+@attrs.define
+class MSELossConfig(LossConfig):
+    """The weighted mean of the squared error."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:MSELoss")
+
+
+@attrs.define
+class CrossEntropyLossConfig(LossConfig):
+    """The weighted mean of the cross-entropy between logits and a one-hot target."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyLoss")
+
+
 @attrs.define(kw_only=True)
 class DistanceTaskConfig(TaskConfig):
     """Predict, for every voxel, how far it is from the surface of each class."""
@@ -39,6 +60,7 @@ class DistanceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between -1 and 1: validation tries each of them.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
+    loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -71,6 +93,9 @@ class OneHotTaskConfig(TaskConfig):
     balance_classes: bool = field("Let rare classes count as much as frequent ones.", default=True)
     clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
     clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    loss_config: LossConfig = field(
+        "What training minimises, between logits and a one-hot target.", factory=CrossEntropyLossConfig
+    )
 
     def check(self) -> None:
         _check_names(self, "classes", 2)

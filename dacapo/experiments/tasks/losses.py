@@ -9,18 +9,46 @@ weighs 0 the loss is 0, with a gradient of 0.  Predictions, targets and weights 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 
 class Loss(ABC):
-    """How wrong a prediction is."""
+    """How wrong a prediction is; made from its config, where it has one."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
 
     @abstractmethod
     def compute(
         self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the loss, a scalar; without weights everything counts the same."""
+
+    def compute_all(
+        self,
+        predictions: torch.Tensor | Sequence[torch.Tensor],
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the loss of one prediction, or the mean over the several of deep supervision.
+
+        The first is the one of full resolution.  The others are brought to the shape of the target
+        by linear interpolation, and each counts half as much as the one before it, as in nnU-Net
+        (Isensee et al. 2021).
+        """
+        if isinstance(predictions, torch.Tensor):
+            predictions = (predictions,)
+        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[target.dim() - 2]
+        losses: list[torch.Tensor] = []
+        for prediction in predictions:
+            prediction = prediction.float()
+            if prediction.shape[2:] != target.shape[2:] and losses:
+                prediction = torch.nn.functional.interpolate(prediction, target.shape[2:], mode=mode)
+            losses.append(self.compute(prediction, target, weight) / 2 ** len(losses))
+        return torch.stack(losses).sum() / sum(2.0**-level for level in range(len(losses)))
 
 
 class MSELoss(Loss):

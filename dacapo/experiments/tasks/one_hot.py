@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dacapo.config import build
+
 from .configs import OneHotTaskConfig
 from .evaluators import OneHotEvaluator
-from .losses import CrossEntropyLoss
 from .post_processors import ArgmaxPostProcessor
 from .predictors import OneHotPredictor
 from .task import Task
 
 
 class OneHotTask(Task):
-    """Class probabilities, learned by cross-entropy; the most probable wins, each class is scored."""
+    """Class probabilities, the most probable wins, each class is scored."""
 
     def __init__(self, config: OneHotTaskConfig) -> None:
         self._channels = tuple(config.classes)
         self.predictor = OneHotPredictor(
             config.classes, config.kernel_size, config.balance_classes, config.clipmin, config.clipmax
         )
-        self.loss = CrossEntropyLoss()
+        self.loss = build(config.loss_config)
         self.post_processor = ArgmaxPostProcessor()
         self.evaluator = OneHotEvaluator(config.classes, config.clip_distance, config.tol_distance)
 

@@ -50,8 +50,9 @@ class DummyTrainer(Trainer):
             )
         for _ in range(num_iterations):
             begun = time.perf_counter()
-            prediction = model(self._noise(model).to(device))
-            loss = self._task.loss.compute(prediction, torch.zeros_like(prediction))
+            predictions = model(self._noise(model).to(device))
+            prediction = predictions[0] if isinstance(predictions, tuple) else predictions
+            loss = self._task.loss.compute_all(predictions, torch.zeros_like(prediction))
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -173,12 +173,12 @@ class PatchTrainer(Trainer):
         raw = raw.contiguous(memory_format=self._memory_format)
         optimizer.zero_grad(set_to_none=True)
         with context:
-            prediction = model(raw)
-        prediction = prediction.float()
+            predictions = model(raw)
+        prediction = predictions[0] if isinstance(predictions, tuple) else predictions
         if kept := self._is_kept():
             prediction.retain_grad()
         assert self._task is not None
-        loss = self._task.loss.compute(prediction, target, weight)
+        loss = self._task.loss.compute_all(predictions, target, weight)
         torch.autograd.backward(loss)
         value = self._descend(loss, model, optimizer)
         if kept:

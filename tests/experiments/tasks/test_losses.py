@@ -121,3 +121,21 @@ def test_half_precision_is_summed_in_full() -> None:
     loss = MSELoss().compute(ones, torch.zeros_like(ones), ones)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(1)
+
+
+def test_several_predictions_count_less_the_coarser_they_are() -> None:
+    torch.manual_seed(4)
+    target, fine, coarse = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
+    weight = torch.rand(2, 3, 8, 8)
+    loss = MSELoss()
+    grown = torch.nn.functional.interpolate(coarse, (8, 8), mode="bilinear")
+    first, second = loss.compute(fine, target, weight), loss.compute(grown, target, weight)
+    assert loss.compute_all((fine, coarse), target, weight).item() == pytest.approx(
+        ((first + second / 2) / 1.5).item()
+    )
+    assert loss.compute_all(fine, target, weight) == first == loss.compute_all((fine,), target, weight)
+
+
+def test_a_prediction_of_another_size_is_not_stretched() -> None:
+    with pytest.raises(RuntimeError, match="size"):
+        MSELoss().compute_all(torch.zeros(1, 1, 4), torch.zeros(1, 1, 8))

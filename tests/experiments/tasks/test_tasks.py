@@ -17,7 +17,14 @@ from dacapo.config import build
 from dacapo.errors import InvalidConfig
 from dacapo.experiments.architectures import DummyArchitectureConfig
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
-from dacapo.experiments.tasks import DistanceTaskConfig, DummyTaskConfig, OneHotTaskConfig, Task, TaskConfig
+from dacapo.experiments.tasks import (
+    DistanceTaskConfig,
+    DummyTaskConfig,
+    MSELossConfig,
+    OneHotTaskConfig,
+    Task,
+    TaskConfig,
+)
 from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, MSELoss
 
 DISTANCE: dict[str, Any] = {
@@ -170,3 +177,17 @@ def test_names_parameters_and_scores_are_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_loss_of_a_task_can_be_chosen() -> None:
+    config = OneHotTaskConfig("classes", classes=["background", "mito"], loss_config=MSELossConfig())
+    again = documents.read(documents.write(config), TaskConfig)
+    assert again == config and isinstance(build(again).loss, MSELoss)
+    with pytest.raises(InvalidConfig, match="loss_config = 'mse': should be a LossConfig"):
+        OneHotTaskConfig("classes", classes=["background", "mito"], loss_config="mse")
+
+
+def test_documents_without_a_loss_have_the_usual_one() -> None:
+    document = documents.write(DistanceTaskConfig("distance", **DISTANCE))
+    del document["loss_config"]
+    assert documents.read(document, TaskConfig) == DistanceTaskConfig("distance", **DISTANCE)

@@ -11,6 +11,7 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.datasplits.datasets.dataset import Dataset
+from dacapo.experiments.tasks.losses import Loss
 from dacapo.experiments.trainers.patch_source import PatchShape, PatchSource
 
 
@@ -78,7 +79,7 @@ class CopyPredictor:
         return np.array([np.sum(gt.data == 0), np.sum(gt.data != 0)])
 
 
-class MeanSquares:
+class MeanSquares(Loss):
     """The weighted mean of squared errors."""
 
     def compute(self, prediction: torch.Tensor, target: torch.Tensor, weight: Any = None) -> torch.Tensor:
