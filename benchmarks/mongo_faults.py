@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,16 @@ def _wrong(backend: MongoBackend, calls: Counter[str]) -> int:
 
 def measure(quick: bool = False) -> list[dict[str, Any]]:
     """Return a row for every bar: what was counted, the figure, the target, how."""
-    rows = []
+    return list(counted(quick))
+
+
+def counted(quick: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the same rows, each as soon as it is counted."""
     for kind in SERVERS:
-        rows.append(killed(kind, 3 if quick else 25))
-        rows.append(cut(kind, 2 if quick else 20))
-        rows.append(failed(kind, 1 if quick else 3))
-        rows.append(silent(kind))
-    return rows
+        yield killed(kind, 3 if quick else 25)
+        yield cut(kind, 2 if quick else 20)
+        yield failed(kind, 1 if quick else 3)
+        yield silent(kind)
 
 
 def row(bar: str, figure: str, target: str, how: str) -> dict[str, str]:
@@ -143,7 +147,7 @@ def row(bar: str, figure: str, target: str, how: str) -> dict[str, str]:
 def main() -> None:
     """Print the table."""
     print("| bar | figure | target | how |\n|---|---|---|---|")
-    for one in measure("--quick" in sys.argv):
+    for one in counted("--quick" in sys.argv):
         print("| {bar} | {figure} | {target} | {how} |".format(**one), flush=True)
 
 

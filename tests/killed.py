@@ -14,29 +14,33 @@ from pymongo.synchronous.collection import Collection
 WRITES = ("insert_one", "insert_many", "replace_one", "update_one", "bulk_write")
 OTHERS = ("find_one_and_replace", "find_one_and_update", "delete_one", "delete_many", "aggregate")
 ON_FILES = ("fsync", "link", "rename", "replace", "unlink", "rmdir")
+EVERY_CALL_ON_FILES = (*ON_FILES, "write", "open", "mkdir", "ftruncate")
 
 
-def killed_at_each_write(work: Callable[[], Any], every: int = 1) -> Iterator[int]:
+def killed_at_each_write(
+    work: Callable[[], Any], every: int = 1, on_files: tuple[str, ...] = ON_FILES
+) -> Iterator[int]:
     """Let processes do some work, each killed some writes later than the one before it.
 
     Yields at how many writes the last one was killed; ends when one comes to its end.  Writes are calls
-    that change files or collections; the process is killed before one is made, as well as after it.
+    that change files or collections; the process is killed before one is made, as well as after it, and
+    in the middle of what ``os.write`` is given.
     """
     at = 0
-    while _dies(work, at):
+    while dies(work, at, on_files):
         yield at
         at += every
 
 
-def _dies(work: Callable[[], Any], at: int) -> bool:
-    """Do work in a forked process; return whether it was killed before its end."""
+def dies(work: Callable[[], Any], at: int, on_files: tuple[str, ...] = ON_FILES) -> bool:
+    """Do work in a forked process, killed at its n-th write; return whether it was killed before its end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that of forking beside threads
         process = os.fork()
     if process == 0:
         code = 3
         try:
-            _count_down(at)
+            _count_down(at, on_files)
             work()
             code = 0
         except BaseException:
@@ -51,23 +55,33 @@ def _dies(work: Callable[[], Any], at: int) -> bool:
     return False
 
 
-def _count_down(left: int) -> None:
+def _count_down(left: int, on_files: tuple[str, ...]) -> None:
     """Kill this process at a write: every write counts twice, before it and after it."""
+
+    def die_if_due() -> None:
+        nonlocal left
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
-            nonlocal left
-            for moment in range(2):
-                if left <= 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-                if moment == 0:
-                    done = real(*given, **named)
+            die_if_due()
+            done = real(*given, **named)
+            die_if_due()
             return done
 
         return call
 
-    for name in ON_FILES:
-        setattr(os, name, counted(getattr(os, name)))
+    def halved(descriptor: int, data: Any) -> int:
+        whole = memoryview(data).cast("B")
+        die_if_due()
+        done = write(descriptor, whole[: len(whole) // 2])
+        die_if_due()
+        return done + write(descriptor, whole[done:])
+
+    write = os.write
+    for name in on_files:
+        setattr(os, name, halved if name == "write" else counted(getattr(os, name)))
     for name in (*WRITES, *OTHERS):
         setattr(Collection, name, counted(getattr(Collection, name)))
