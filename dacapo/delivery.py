@@ -141,6 +141,7 @@ class Delivery:
             if not self.weights_store.is_whole(self.run, iteration):
                 self.weights_store.store_weights(self.run, iteration, weights)
             self._waiting = None
+            self._unrecorded = True  # scores that were stored meanwhile may have found it best
         if self._unrecorded:
             record_best(self.run, self.run.validation_scores, self.weights_store)
             self._unrecorded = False
