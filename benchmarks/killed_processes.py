@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import secrets
 import select
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,8 @@ class Kind:
 def _scores(backend: FileBackend, number: int) -> None:
     scores = ValidationScores.labelled(LABELS)
     scores.scores = StatsStore(backend).retrieve_validation_iteration_scores("run")
-    scores.add_iteration_scores(ValidationIterationScores(number, [[[float(number)]]]))
+    for each in range(len(scores.scores), number + 1):
+        scores.add_iteration_scores(ValidationIterationScores(each, [[[float(each)]]]))
     StatsStore(backend).store_validation_iteration_scores("run", scores)
 
 
@@ -171,19 +175,21 @@ def kills_at_every_call(folder: Path, quick: bool) -> Row:
     """Kill a process before and after every call that changes files, and in the middle of each write."""
     kills, outcomes = 0, set()
     for kind in KINDS:
-        root, every = folder / kind.name, 5 if quick else 1
-        kind.write(FileBackend(root), 0)
-        reached, begun = 0, kills
-
-        def work(kind: Kind = kind, root: Path = root) -> None:
-            kind.write(FileBackend(root), kind.read(FileBackend(root)) + 1)
-
-        for _ in killed_at_each_write(work, every, EVERY_CALL_ON_FILES):
+        first = folder / kind.name
+        kind.write(FileBackend(first), 0)
+        for at in itertools.count(step=5 if quick else 1):
+            # What the one before left behind would take calls to clean up.
+            root = folder / f"{kind.name} {at}"
+            shutil.copytree(first, root)
+            is_killed = dies(partial(kind.write, FileBackend(root), 1), at, EVERY_CALL_ON_FILES)
             now = kind.read(FileBackend(root))
-            assert now in (reached, reached + 1), kind.name
-            outcomes.add((kind.name, now > reached))
-            reached, kills = now, kills + 1
-        assert kills > begun + 2 and kind.read(FileBackend(root)) == reached + 1, kind.name
+            assert now in ((0, 1) if is_killed else (1,)), (kind.name, at, now)
+            kind.write(FileBackend(root), 2)
+            assert kind.read(FileBackend(root)) == 2, (kind.name, at)
+            if not is_killed:
+                break
+            outcomes.add((kind.name, now))
+            kills += 1
     assert quick or len(outcomes) == 2 * len(KINDS), outcomes
     return row(
         "P2 kill -9 at every call", f"0 of {kills} neither old nor new",

@@ -32,7 +32,10 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Compare, say what
 )
 @dry_run_option
 @json_option
-def copy(source: str, target: str, patterns: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+@click.pass_context
+def copy(
+    ctx: click.Context, source: str, target: str, patterns: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
     """Copy runs and configs from SRC to DST.
 
     Each is an options file (dacapo.yaml), the folder of a file store, or
@@ -42,7 +45,8 @@ def copy(source: str, target: str, patterns: tuple[str, ...], dry_run: bool, as_
     from dacapo.store.copying import copy as copy_all
     from dacapo.store.place import open_place
 
-    here, there = open_place(source), open_place(target, new=True)
+    timeout = ctx.find_root().params.get("timeout")
+    here, there = open_place(source, timeout=timeout), open_place(target, new=True, timeout=timeout)
     click.echo(f"from {here}\nto {there}", err=True)
     _report(copy_all(here, there, patterns, dry_run=dry_run), as_json)
 

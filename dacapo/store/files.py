@@ -293,13 +293,18 @@ class FileBackend(FileQueue, StoreBackend):
         return sorted(found)
 
     def remove_blobs(self, run: str, prefix: str = "") -> bool:
-        home = self._blobs(run)
+        home, names = self._blobs(run), self.blobs(run, prefix)
         if not prefix or prefix.endswith("/"):
-            removed = remove_tree(home / prefix)
+            remove_tree(home / prefix)
         else:
-            removed = bool([name for name in self.blobs(run, prefix) if remove_file(home / name)])
+            for name in names:
+                remove_file(home / name)
+        # Folders within folders, the innermost first: one that is left would look like blobs.
+        folders = {folder for name in names for folder in (home / name).parents if home in folder.parents}
+        for folder in sorted(folders, reverse=True):
+            remove_if_empty(folder)
         self._forget_if_empty(home)
-        return removed
+        return bool(names)
 
     def blob_runs(self, prefix: str = "") -> list[str]:
         found = (name for name in visible(self.root) if name.startswith(prefix))

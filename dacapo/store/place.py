@@ -44,13 +44,15 @@ def place_of(options: DaCapoConfig | None = None) -> Place:
     return Place(create_config_store(options).backend, create_weights_store(options).backend)
 
 
-def open_place(text: str, *, new: bool = False) -> Place:
+def open_place(text: str, *, new: bool = False, timeout: float | None = None) -> Place:
     """Open the place that somebody typed: an options file, a folder, or ``mongodb://host/database``.
 
-    Environment and other options do not count.  In a database that is given by its URI the
-    checkpoints are in GridFS.  Raises ``NotFound`` if there is none, unless it may be ``new``.
+    Environment and other options do not count, but for ``timeout``, the seconds to wait for an answer.
+    In a database that is given by its URI the checkpoints are in GridFS.  Raises ``NotFound`` if there
+    is none, unless it may be ``new``.
     """
-    return place_of(_options_of(text, new))
+    options = _options_of(text, new)
+    return place_of(options if timeout is None else attrs.evolve(options, mongo_db_timeout=timeout))
 
 
 def _options_of(text: str, new: bool) -> DaCapoConfig:

@@ -334,6 +334,10 @@ def blobs_are_listed_and_removed_by_prefix(open_backend: Opener) -> None:
     assert backend.remove_blobs("run")
     assert not backend.remove_blobs("run")
     assert open_backend().blob_runs() == ["run:1"]
+    for prefix in ("iterations/10/", "iterations/1"):  # as good as never there
+        backend.put_blob("run-2", "iterations/10/model", [b"x"])
+        assert backend.remove_blobs("run-2", prefix)
+        assert open_backend().blob_runs() == ["run:1"] and not backend.remove_blobs("run-2")
     assert open_backend().keys("best", "run/") == ["run/a%2Fdice"]
 
 

@@ -68,6 +68,19 @@ def test_every_verb_ends_when_the_network_swallows_everything(dacapo, lab: Proxy
     assert "DACAPO_MONGO_DB_TIMEOUT" not in os.environ
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_the_time_out_holds_for_places_that_are_named(dacapo, lab: Proxy, tmp_path: Path, is_file: bool):
+    """Those given as arguments of a copy, which no other option and no environment speaks of."""
+    options = {"type": "mongo", "mongo_db_host": lab.uri, "mongo_db_name": "away"}
+    Path("lab.yaml").write_text(yaml.safe_dump(options))
+    lab.black_hole = True
+    place = "lab.yaml" if is_file else lab.uri.replace("/?", "/away?")
+    connection.close_all()
+    called = dacapo("--timeout", "0.2", "store", "copy", place, tmp_path / "there")
+    assert called.exit_code == 5, called.stderr
+    assert [client.options.timeout for client in connection._clients.values()] == [0.2]
+
+
 def test_a_server_that_is_stopped_or_gone_is_told_of(dacapo, tmp_path: Path, monkeypatch):
     server = Mongod(tmp_path / "stopped", None).start()
     use(server.uri, monkeypatch)

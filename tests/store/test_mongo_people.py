@@ -10,72 +10,33 @@ from pathlib import Path
 import pymongo
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from guarded import PASSWORD, call, forget, guarded_server, opened, uri_of
 
 from dacapo.cli import cli
 from dacapo.documents import write
 from dacapo.errors import NotAllowed
-from dacapo.store.mongo import MongoBackend, backend, connection, roles
+from dacapo.store.mongo import MongoBackend, connection, roles
 from dacapo.store.mongo.server import Server
 from dacapo.testing import stores
 from mongo_places import MongoPlace, empty
 from mongod import Mongod
 from tiny import tiny_run
 
-PASSWORD = "hunter2"
-PEOPLE = {"admin": roles.ADMIN, "trainer": roles.TRAINER, "viewer": roles.VIEWER}
-
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """Start a server that asks who you are, with ``root`` and, in the database lab, one of each role."""
-    server = Mongod(tmp_path_factory.mktemp("guarded"), None, "--auth").start()
-    with pymongo.MongoClient(server.uri) as client:
-        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
-    with pymongo.MongoClient(uri_of(server, "root")) as client:
-        lab = client.lab
-        for role in roles.definitions("lab"):
-            lab.command("createRole", role.pop("role"), **role)
-        for person, role in PEOPLE.items():
-            lab.command("createUser", person, pwd=PASSWORD, roles=[role])
-        lab.command("createUser", "stranger", pwd=PASSWORD, roles=[])
-    yield server
-    connection.close_all()
-    server.stop()
+    """Start a server that asks who you are."""
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
 
 
 @pytest.fixture
 def fresh(guarded: Mongod) -> Iterator[Mongod]:
     """Forget what is in the database, but not its people."""
-    with pymongo.MongoClient(uri_of(guarded, "root")) as client:
-        client.drop_database("lab")
-    backend._opened.clear()
+    forget(guarded)
     yield guarded
     connection.close_all()
-
-
-def uri_of(server: Mongod, user: str, password: str = PASSWORD) -> str:
-    return (
-        server.uri.replace("//", f"//{user}:{password}@")
-        + f"?authSource={'admin' if user == 'root' else 'lab'}"
-    )
-
-
-def opened(server: Mongod, user: str) -> MongoBackend:
-    """Open the database as somebody, with a user and password that are not in the URI."""
-    return MongoBackend(Server(f"{server.uri}?authSource=lab", user=user, password=PASSWORD), "lab")
-
-
-def call(server: Mongod, user: str, *arguments: str) -> Result:
-    """Call the command line as somebody, with the password in a file."""
-    file = Path(f"{user}.yaml").absolute()
-    file.write_text(f"user: {user}\npassword: {PASSWORD}\n")
-    file.chmod(0o600)
-    env = {"TYPE": "mongo", "MONGO_DB_HOST": f"{server.uri}?authSource=lab", "MONGO_DB_NAME": "lab"}
-    env |= {"MONGO_DB_CREDENTIALS_FILE": str(file), "WEIGHTS": "mongo"}
-    result = CliRunner().invoke(cli, arguments, env={f"DACAPO_{key}": value for key, value in env.items()})
-    assert PASSWORD not in result.output
-    return result
 
 
 def test_a_new_database_waits_for_somebody_who_may_prepare_it(fresh: Mongod, caplog):
