@@ -2,8 +2,8 @@
 
     python -m benchmarks.races [--quick] [NAME ...]
 
-The names are those of the functions below: ``competitions``, ``sleepers``, ``kills``, ``going_back``,
-``commands``.  What goes wrong raises.
+The names are those of the functions below: ``competitions``, ``sleepers``, ``partitions``, ``kills``,
+``going_back``, ``commands``.  What goes wrong raises.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import holders
+from holders import Place
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -26,16 +28,14 @@ from dacapo.store.mongo import MongoBackend, connection
 from dacapo.testing.store_machine import comparison
 from dacapo.testing.stores import Opener
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path.append(str(TESTS))
-import holders  # noqa: E402
-from holders import Place  # noqa: E402
-
-from mongo_places import empty, fresh_place  # noqa: E402
-from mongod import Mongod  # noqa: E402
+from mongo_places import empty, fresh_place
+from mongod import Mongod
+from proxy import Proxy
 
 Row = dict[str, str]
 PROCESSES = 8
+SKEWS = (-3600.0, -5.0, 5.0, 3600.0)
+FILES, MONGO = "dacapo.store.files.FileBackend", "dacapo.store.mongo.MongoBackend"
 numbers = itertools.count()
 
 
@@ -44,8 +44,8 @@ def places(folder: Path, uri: str) -> Iterator[list[Place]]:
     """Yield a fresh place in files and one in MongoDB."""
     with fresh_place(uri) as mongo:
         yield [
-            ("dacapo.store.files.FileBackend", [str(folder / str(next(numbers)))]),
-            ("dacapo.store.mongo.MongoBackend", [mongo.uri, mongo.name]),
+            (FILES, [str(folder / str(next(numbers)))]),
+            (MONGO, [mongo.uri, mongo.name]),
         ]
 
 
@@ -62,15 +62,31 @@ def competitions(folder: Path, uri: str, quick: bool) -> Row:
 
 
 def sleepers(folder: Path, uri: str, quick: bool) -> Row:
-    """Holders that are stopped past their lease, on clocks an hour off either way, and write then."""
-    count = 1 if quick else 15
+    """Holders that are stopped past their lease, on clocks that are off either way, and write then."""
+    count = 1 if quick else 8
     for _ in range(count):
-        for skew in (-3600.0, 3600.0):
+        for skew in SKEWS:
             with places(folder, uri) as both:
                 for place in both:
                     holders.stop_past_the_lease(place, skew)
-    figure = f"0 of {4 * count} late writers seen, each refused"
-    return row("P5 stopped past the lease", figure, "SIGSTOP, clocks an hour off, files and MongoDB")
+    figure = f"0 of {2 * len(SKEWS) * count} late writers seen, each refused"
+    how = "SIGSTOP, clocks 5 s and an hour off either way, files and MongoDB"
+    return row("P5 stopped past the lease", figure, how)
+
+
+def partitions(folder: Path, uri: str, quick: bool) -> Row:
+    """Holders whose network swallows everything for longer than their lease, and that write once it is back."""
+    count = 2 if quick else 20
+    for number in range(count):
+        with fresh_place(uri) as mongo:
+            between = Proxy(int(mongo.uri.rstrip("/").rpartition(":")[2]))
+            try:
+                theirs: Place = (MONGO, [f"{between.uri}&timeoutMS=2000", mongo.name])
+                holders.cut_off_past_the_lease(theirs, (MONGO, [mongo.uri, mongo.name]), between, SKEWS[number % 4])
+            finally:
+                between.close()
+    return row("P5 cut off past the lease", f"0 of {count} late writers seen, each refused",
+               "black hole, clocks 5 s and an hour off either way, MongoDB")  # fmt: skip
 
 
 def kills(folder: Path, uri: str, quick: bool) -> Row:
@@ -128,7 +144,9 @@ def commands(folder: Path, uri: str, quick: bool) -> Row:
     return row("P21 same answers", figure, "files, MongoDB alone and as a replica set, against memory")
 
 
-ALL: tuple[Callable[[Path, str, bool], Row], ...] = (competitions, sleepers, kills, going_back, commands)
+ALL: tuple[Callable[[Path, str, bool], Row], ...] = (
+    competitions, sleepers, partitions, kills, going_back, commands,
+)  # fmt: skip
 
 
 def row(bar: str, figure: str, how: str) -> Row:

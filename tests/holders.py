@@ -23,6 +23,7 @@ from dacapo.store.lease import held, take
 from dacapo.store.mongo import MongoBackend
 from dacapo.store.stats_store import StatsStore
 from dacapo.testing.leases import assert_untouched, write
+from proxy import Proxy
 
 SECONDS = 1.0
 # The class of a backend and its arguments, which another process can use too.
@@ -126,7 +127,7 @@ def assert_one_has_it(told: list[tuple[int, Any, str]], processes: int, rounds: 
         (winner,) = [text for outcome, text in here if outcome == "won"]
         refused = [text for outcome, text in here if outcome == 6]
         assert len(refused) == processes - 1
-        assert all(winner in text for text in refused)
+        assert all(winner in text and " since 20" in text for text in refused)
 
 
 @contextmanager
@@ -153,20 +154,32 @@ def _process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def stop_past_the_lease(place: Place, skew: float) -> None:
     """Stop a holder for longer than its lease, and see that it is refused and never seen again."""
     with holder(place, skew) as sleeper:
-        with pytest.raises(LeaseHeld):
-            take(opened(place), "run", "train")
         sleeper.send_signal(signal.SIGSTOP)
-        time.sleep(1.5 * SECONDS)
-        backend = opened(place)
-        with take(backend, "run", "train") as lease:
-            write(backend, lease, 20, 60, 2.0)
-            sleeper.send_signal(signal.SIGCONT)
-            answer, _ = sleeper.communicate("go on\n", timeout=60)
-            lines = answer.splitlines()
-            assert len(lines) == 2
-            for line in lines:
-                assert line.startswith("6 run run: the lease on it is lost: it was taken over by")
-                assert f"pid {lease.holder.pid}" in line
+        take_over(place, sleeper, lambda: sleeper.send_signal(signal.SIGCONT))
+
+
+def cut_off_past_the_lease(theirs: Place, place: Place, between: Proxy, skew: float) -> None:
+    """Cut a holder off from its store for longer than its lease; the same is to be seen."""
+    with holder(theirs, skew) as partitioned:
+        between.black_hole = True
+        take_over(place, partitioned, lambda: setattr(between, "black_hole", False))
+
+
+def take_over(place: Place, late: subprocess.Popen[str], back: Callable[[], object]) -> None:
+    """Take a run from a holder that gives no sign of life; let it come back and write."""
+    with pytest.raises(LeaseHeld):
+        take(opened(place), "run", "train")
+    time.sleep(1.5 * SECONDS)
+    backend = opened(place)
+    with take(backend, "run", "train") as lease:
+        write(backend, lease, 20, 60, 2.0)
+        back()
+        answer, _ = late.communicate("go on\n", timeout=60)
+        lines = answer.splitlines()
+        assert len(lines) == 2
+        for line in lines:
+            assert line.startswith("6 run run: the lease on it is lost: it was taken over by")
+            assert f"pid {lease.holder.pid}" in line
     assert_untouched(opened(place), [1.0] * 20 + [2.0] * 40, {20: 1.0, 40: 2.0, 60: 2.0})
 
 

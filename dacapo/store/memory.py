@@ -204,7 +204,10 @@ class MemoryBackend(MemoryQueue, StoreBackend):
                     held[new] = held.pop(run)
             best = content.documents.get("best", {})
             for key in _beginning(f"{run}/", best):
-                best[new + key.removeprefix(run)] = best.pop(key)
+                moved = new + key.removeprefix(run)
+                best[moved] = best.pop(key)
+                if (epoch := content.published.pop(("best", key), None)) is not None:
+                    content.published["best", moved] = epoch
 
     # blobs
 

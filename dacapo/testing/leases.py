@@ -102,6 +102,11 @@ def a_later_epoch_wins(open_backend: Opener) -> None:
     assert backend.publish("best", key, {"x": 7}, 0)
     assert backend.remove("best", key) and not backend.remove("best", key)
     assert open_backend().get("best", key) is None and open_backend().keys("best", "run/") == []
+    assert backend.publish("best", key, {"x": 8}, 5)
+    backend.move_run("run", "other")
+    assert not backend.publish("best", "other/a%2Fdice", {"x": 9}, 4)
+    assert open_backend().get("best", "other/a%2Fdice") == {"x": 8}
+    assert backend.publish("best", key, {"x": 10}, 0)
 
 
 # With the stores on top

@@ -267,7 +267,7 @@ class Comparison(QueueRules):
     def move_run(self, run: str, new: str) -> None:
         """Give a run another key, if nothing is there."""
         model = self.backends[0]
-        if run != new and not model.epochs(new) and not model.blobs(new):
+        if run != new and not (model.epochs(new) or model.blobs(new) or model.keys("best", f"{new}/")):
             self.both(lambda backend: backend.move_run(run, new))
             if run in self.known:
                 self.known[new] = self.known.pop(run)

@@ -12,6 +12,7 @@ from holders import Place
 
 from dacapo.store.memory import MemoryBackend
 from mongo_places import MongoPlace
+from proxy import Proxy
 
 PROCESSES, ROUNDS = 8, 5
 
@@ -49,6 +50,14 @@ def test_of_many_threads_one_has_the_run(tmp_path: Path):
 def test_who_is_stopped_past_the_lease_is_refused_and_never_seen(place: Place):
     # The clock of its host is an hour off, whichever way.
     holders.stop_past_the_lease(place, 3600.0 if "files" in place[0] else -3600.0)
+
+
+def test_who_is_cut_off_past_the_lease_is_refused_and_never_seen(mongo: MongoPlace):
+    between = Proxy(int(mongo.uri.rstrip("/").rpartition(":")[2]))
+    theirs = [f"{between.uri}&timeoutMS=2000", mongo.name]
+    kind = "dacapo.store.mongo.MongoBackend"
+    holders.cut_off_past_the_lease((kind, theirs), (kind, [mongo.uri, mongo.name]), between, 5.0)
+    between.close()
 
 
 def test_who_is_killed_is_lost_and_the_run_goes_on(place: Place):
