@@ -1,6 +1,6 @@
 """Every verb with a store that is away, a password that must not show, and accounts that may little: counts.
 
-    python -m benchmarks.command_faults [--quick] [NAME ...]
+python -m benchmarks.command_faults [--quick] [NAME ...]
 """
 
 from __future__ import annotations
@@ -107,14 +107,15 @@ def store_away(folder: Path, quick: bool) -> Row:
                 connection.close_all()
                 between.close()
     return row(
-        "P9 every verb without its store", f"{calls} of {calls} ended with exit code 5, in {slowest:.1f} s at most",
+        "P9 every verb without its store",
+        f"{calls} of {calls} ended with exit code 5, in {slowest:.1f} s at most",
         f"{len({*map(path_of, asking)})} verbs x black hole, SIGSTOP, gone x replica set, standalone; "
         f"--timeout {TIMEOUT:g}; slowest: {slowest_verb}",
     )  # fmt: skip
 
 
 def secrets(folder: Path, quick: bool) -> Row:
-    """Every verb at every log level with a password in the URI, also one that fails: nobody sees or keeps it."""
+    """Every verb at every log level with a password in the URI, and a wrong one: nobody sees or keeps it."""
     assert is_complete()
     calls = 0
     heard = StringIO()
@@ -139,8 +140,8 @@ def secrets(folder: Path, quick: bool) -> Row:
     assert processes.seen and not [line for line in processes.seen if CANARY in line]
     return row(
         "P17 a password in the URI", f"shown or stored 0 times in {calls} calls",
-        f"{len({*map(path_of, VERBS)})} verbs x {1 if quick else len(LEVELS)} log levels, --debug, store there and "
-        "not: output, raw log records, database, files, reprs, "
+        f"{len({*map(path_of, VERBS)})} verbs x {1 if quick else len(LEVELS)} log levels, --debug, "
+        "password right and wrong: output, raw log records, database, files, reprs, "
         f"{len(processes.seen)} command lines of child processes",
     )  # fmt: skip
 
@@ -202,9 +203,9 @@ class _Processes:
 
 
 READING = (
-    ("run", "list", "--json"), ("run", "show", "tiny"), ("best", "tiny"), ("stats", "tiny"), ("queue", "list"),
-    ("store", "check", "--deep"), ("store", "trash"), ("config",), ("plugins",), ("store", "roles"),
-    ("run", "tag", "tiny"), ("run", "note", "tiny"),
+    ("run", "list", "--json"), ("run", "show", "tiny"), ("best", "tiny"), ("stats", "tiny"),
+    ("queue", "list"), ("store", "check", "--deep"), ("store", "trash"), ("config",), ("plugins",),
+    ("store", "roles"), ("run", "tag", "tiny"), ("run", "note", "tiny"),
     ("export", "tiny", "seen.zip"), ("store", "upgrade", "--dry-run"),
     ("predict", "tiny", "data/validate.zarr", "raw", "seen", "-i", "2", *every_verb.DEVICE),
 )  # fmt: skip
@@ -223,10 +224,13 @@ class _SharedPlace:
     """Writes as a trainer and reads as a viewer, as two people do who look at one run."""
 
     WRITING = frozenset(
-        "prepare put remove publish claim renew_claim release_claim add_epoch append_block merge_blocks "
-        "append_scores remove_stats remove_scores sweep move_run put_blob remove_blobs add_change claim_next "
-        "next_ticket remove_changes".split()
-    )
+        (
+            "prepare", "put", "remove", "publish", "claim", "renew_claim", "release_claim", "add_epoch",
+            "append_block", "merge_blocks", "append_scores", "remove_stats", "remove_scores", "sweep",
+            "move_run", "put_blob", "remove_blobs", "add_change", "claim_next", "next_ticket",
+            "remove_changes",
+        )
+    )  # fmt: skip
 
     def __init__(self, trainer: MongoBackend, viewer: MongoBackend, used: Counter[str]) -> None:
         self._trainer, self._viewer, self._used = trainer, viewer, used
@@ -280,8 +284,8 @@ def accounts(folder: Path, quick: bool) -> Row:
     return row(
         "P18 what each account may do",
         f"trainer: {count} of {count} checks, {len(training)} verbs; viewer: {len(READING)} verbs that read",
-        f"server with --auth; all {count} checks pass again with everything read by the viewer; as the viewer alone "
-        f"{refused} end with the right that it lacks, and so do {len(WRITING)} verbs that write, changing nothing",
+        f"server with --auth; all {count} checks pass again with everything read by the viewer; as "
+        f"the viewer alone {refused} end with the right that it lacks, and so do {len(WRITING)} verbs that write",
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Processes killed with signal 9 at every step of what they do, or at random: the long forms, counted.
 
-    python -m benchmarks.killed_processes [--quick] [NAME ...]
+python -m benchmarks.killed_processes [--quick] [NAME ...]
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pytest
-import test_killed_changes
+import test_killed_changes as short
 import test_upgrade
+from killed import EVERY_CALL_ON_FILES, dies, killed_at_each_write
 
 import old_stores
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
@@ -34,7 +34,6 @@ from dacapo.store.mongo import MongoBackend, connection
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import WeightsStore
 from dacapo.testing.stores import stats_of
-from killed import EVERY_CALL_ON_FILES, dies, killed_at_each_write
 from mongo_places import fresh_place
 from scripted import weights_of
 from stored_runs import stores_of
@@ -223,11 +222,11 @@ def _counted_kills(module: Any, every: int | None = None) -> Iterator[list[int]]
         yield kills
 
 
-CHANGES = (
-    ("deletions", lambda place, opened, _: test_killed_changes.test_a_deletion_that_is_killed_is_finished_by_check(place, opened)),
-    ("renamings", lambda place, opened, _: test_killed_changes.test_a_rename_that_is_killed_is_finished_by_check(place, opened)),
-    ("copies", test_killed_changes.test_a_copy_that_is_killed_goes_on),
-    ("uploads", lambda place, *_: test_killed_changes.test_an_upload_that_is_killed_leaves_the_checkpoint_before_it(place)),
+CHANGES: tuple[tuple[str, Callable[[Any, Any, Path], None]], ...] = (
+    ("deletions", lambda place, new, _: short.test_a_deletion_that_is_killed_is_finished_by_check(place, new)),
+    ("renamings", lambda place, new, _: short.test_a_rename_that_is_killed_is_finished_by_check(place, new)),
+    ("copies", short.test_a_copy_that_is_killed_goes_on),
+    ("uploads", lambda place, *_: short.test_an_upload_that_is_killed_leaves_the_checkpoint_before_it(place)),
 )  # fmt: skip
 
 
@@ -238,7 +237,7 @@ def changes(folder: Path, quick: bool) -> Row:
         server(folder) as replica_set,
         server(folder, None) as alone,
         options(lease_seconds=1),
-        _counted_kills(test_killed_changes, 7 if quick else 1) as kills,
+        _counted_kills(short, 7 if quick else 1) as kills,
     ):
         for name, change in CHANGES:
             begun = len(kills)

@@ -60,7 +60,8 @@ def server(folder: Path, replica_set: str | None = "rs0") -> Iterator[Mongod]:
         yield started
     finally:
         connection.close_all()
-        started.go_on()
+        if started.process:  # it may be stopped, and may be gone
+            started.go_on()
         started.stop()
 
 

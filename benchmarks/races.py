@@ -27,7 +27,6 @@ from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend, connection
 from dacapo.testing.store_machine import comparison
 from dacapo.testing.stores import Opener
-
 from mongo_places import empty, fresh_place
 from mongod import Mongod
 from proxy import Proxy
@@ -75,14 +74,16 @@ def sleepers(folder: Path, uri: str, quick: bool) -> Row:
 
 
 def partitions(folder: Path, uri: str, quick: bool) -> Row:
-    """Holders whose network swallows everything for longer than their lease, and that write once it is back."""
+    """Holders cut off from their store for longer than their lease, and that write once it is back."""
     count = 2 if quick else 20
     for number in range(count):
         with fresh_place(uri) as mongo:
             between = Proxy(int(mongo.uri.rstrip("/").rpartition(":")[2]))
             try:
                 theirs: Place = (MONGO, [f"{between.uri}&timeoutMS=2000", mongo.name])
-                holders.cut_off_past_the_lease(theirs, (MONGO, [mongo.uri, mongo.name]), between, SKEWS[number % 4])
+                holders.cut_off_past_the_lease(
+                    theirs, (MONGO, [mongo.uri, mongo.name]), between, SKEWS[number % 4]
+                )
             finally:
                 between.close()
     return row("P5 cut off past the lease", f"0 of {count} late writers seen, each refused",

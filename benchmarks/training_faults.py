@@ -1,11 +1,10 @@
 """Training that is begun twice, killed, cut off from its store, or given damaged checkpoints: the long forms.
 
-    python -m benchmarks.training_faults [--quick] [NAME ...]
+python -m benchmarks.training_faults [--quick] [NAME ...]
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -13,21 +12,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import damage
 import pytest
 import test_delivery
 import torch
 from test_stopping import alike
 
+import damage
 from dacapo import delivery
+from dacapo.errors import LeaseHeld
 from dacapo.experiments.run import Run
-from dacapo.experiments.run_config import RunConfig
 from dacapo.store import holder
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.lease import held, take
@@ -95,8 +94,9 @@ def starters(folder: Path, quick: bool) -> Row:
                     refused += _one_trains(config.name, verb)
     assert refused == 2 * rounds * (PROCESSES - 1)
     return row(
-        "P4 dacapo train, eight at once", f"{2 * rounds} runs, one trainer each; {refused} left with exit code 6",
-        f"{PROCESSES} processes x {rounds} rounds x files and MongoDB; each names user, host, pid and since when",
+        "P4 dacapo train, eight at once",
+        f"{2 * rounds} runs, one trainer each; {refused} left with exit code 6",
+        f"{PROCESSES} processes x {rounds} rounds x files and MongoDB; each names user, host, pid and since",
     )  # fmt: skip
 
 
@@ -118,8 +118,8 @@ def _one_trains(name: str, verb: tuple[str, ...]) -> int:
 
 
 def killed_trainers(folder: Path, quick: bool) -> Row:
-    """Kill dacapo train at random moments; others see it as lost in time, and the run goes on as if nothing was."""
-    count, rng, slowest, kills = 3 if quick else 25, random.Random(6), 0.0, 0
+    """Kill dacapo train at random moments; others see it as lost in time, and the run goes on."""
+    count, rng, slowest, kills = 3 if quick else 10, random.Random(6), 0.0, 0
     changes = {"num_iterations": 40, "validation_interval": 4}
     with both(folder, lease_seconds=LEASE) as stores:
         with options(runs_base_dir=folder / "whole"):
@@ -140,19 +140,20 @@ def killed_trainers(folder: Path, quick: bool) -> Row:
                     stats = create_stats_store().retrieve_training_stats(config)
                     assert stats.columns["loss"].tolist() == losses
     return row(
-        "P6 dacapo train killed", f"{kills} of {kills} lost and gone on from; 0 of {2 * count} runs differ by a bit",
+        "P6 dacapo train killed",
+        f"{kills} of {kills} lost and gone on from; 0 of {2 * count} runs differ by a bit",
         f"kill -9, files and MongoDB; leases of {LEASE:g} s, every other trainer on another machine: "
         f"taken over after {slowest:.1f} s at most",
     )  # fmt: skip
 
 
 def _kill_trainer(name: str, rng: random.Random, longest: float, from_elsewhere: bool) -> float | None:
-    """Train, and kill that after a while; return how long the run was kept from others then, None if it ended."""
+    """Train, and kill that after a while; return how long the run was kept from others, None if it ended."""
     verb = ("train", name, "--no-validation", "--no-snapshots", "--device", "cpu")
     go, told = PROCESS.Barrier(1), PROCESS.Queue()
     backend = create_stats_store().backend
     process = started(verb, go, told, from_elsewhere)
-    while process.is_alive() and not (claims := backend.open_claims(name)):
+    while process.is_alive() and not backend.open_claims(name):
         time.sleep(0.01)
     process.join(rng.uniform(0, longest) if longest < 60 else longest)
     if not process.is_alive():
@@ -162,21 +163,20 @@ def _kill_trainer(name: str, rng: random.Random, longest: float, from_elsewhere:
     os.kill(process.pid, signal.SIGKILL)
     begin = time.monotonic()
     process.join()
-    # A store of files has no clock for all: whoever wants the run looks at its lease for so long.
-    while backend.keeps_time or not from_elsewhere:
-        (claim,) = backend.open_claims(name).values()
-        told_of = held(claim)
-        assert told_of["pid"] == process.pid and told_of["host"] == os.uname().nodename
-        if told_of["state"] == "lost":
-            break
+    while True:
+        told_of = [held(claim) for claim in backend.open_claims(name).values()]
+        assert [one["pid"] for one in told_of] == [process.pid] and told_of[0]["host"] == os.uname().nodename
+        # A store of files has no clock for all: whoever wants the run looks at its lease for so long.
+        if told_of[0]["state"] == "lost" or (from_elsewhere and not backend.keeps_time):
+            with suppress(LeaseHeld):  # a last sign of life may still have been under way
+                take(backend, name, "look at").release()
+                return time.monotonic() - begin
         assert time.monotonic() - begin < LEASE * 1.25 + SLACK, told_of
         time.sleep(0.02)
-    take(backend, name, "look at").release()
-    return time.monotonic() - begin
 
 
 def damaged_checkpoints(folder: Path, quick: bool) -> Row:
-    """Cut and change every file of the newest checkpoint, and litter the folders: the one before is gone on from."""
+    """Cut and change each file of the newest checkpoint, and leave litter: the one before is gone on from."""
     count, passed, rng = 2 if quick else 20, 0, random.Random(11)
     config = tiny_run(folder / "data", num_iterations=8, validation_interval=4)
     with options(runs_base_dir=folder / "runs"):
@@ -199,7 +199,8 @@ def damaged_checkpoints(folder: Path, quick: bool) -> Row:
         assert run.resume(create_stats_store(), create_weights_store()) == 8
     chunks = _damaged_chunks(folder, 2 if quick else 20, rng)
     return row(
-        "P11 damaged newest checkpoint", f"0 of {passed + chunks} kept a run from going on from the one before",
+        "P11 damaged newest checkpoint",
+        f"0 of {passed + chunks} kept a run from going on from the one before",
         f"cut and changed at {count} places in each file: {passed}; in GridFS: {chunks}",
     )  # fmt: skip
 
@@ -223,7 +224,9 @@ def _damaged_chunks(folder: Path, count: int, rng: random.Random) -> int:
             data = bytes(chunk["data"])
             for damaged in [*damage.cuts(data, count, rng), *damage.flips(data, count, rng)]:
                 chunks.update_one({"_id": chunk["_id"]}, {"$set": {"data": damaged}})
-                assert WeightsStore(MongoBackend(mongo.uri, mongo.name)).latest_iteration(RUN) == damage.EARLIER
+                assert (
+                    WeightsStore(MongoBackend(mongo.uri, mongo.name)).latest_iteration(RUN) == damage.EARLIER
+                )
                 passed += 1
             chunks.update_one({"_id": chunk["_id"]}, {"$set": {"data": data}})
         assert WeightsStore(backend).latest_iteration(RUN) == damage.LAST
@@ -254,8 +257,10 @@ def outages(folder: Path, quick: bool) -> Row:
                         train_run(test_delivery.run_with(config, at), device="cpu")
                         test_delivery.assert_same(test_delivery.everything(), undisturbed)
                 count += 1
-    return row("P9 training goes on without its store", f"0 of {count} outages left a trace",
-               "black hole from each iteration of 8 to each later one; stats, scores, checkpoint to the bit")  # fmt: skip
+    return row(
+        "P9 training goes on without its store", f"0 of {count} outages left a trace",
+        "black hole from each iteration of 8 to each later one; stats, scores, checkpoint to the bit",
+    )  # fmt: skip
 
 
 ALL = (starters, killed_trainers, damaged_checkpoints, outages)

@@ -1,4 +1,4 @@
-"""Every verb of the command line, with arguments that make it do its work, in an order that can be gone through."""
+"""Every verb of the command line with arguments that make it do its work, in an order to go through."""
 
 from __future__ import annotations
 
