@@ -223,8 +223,8 @@ def _counted_kills(module: Any, every: int | None = None) -> Iterator[list[int]]
 
 
 CHANGES: tuple[tuple[str, Callable[[Any, Any, Path], None]], ...] = (
-    ("deletions", lambda place, new, _: short.test_a_deletion_that_is_killed_is_finished_by_check(place, new)),
-    ("renamings", lambda place, new, _: short.test_a_rename_that_is_killed_is_finished_by_check(place, new)),
+    ("deletions", lambda p, new, _: short.test_a_deletion_that_is_killed_is_finished_by_check(p, new)),
+    ("renamings", lambda p, new, _: short.test_a_rename_that_is_killed_is_finished_by_check(p, new)),
     ("copies", short.test_a_copy_that_is_killed_goes_on),
     ("uploads", lambda place, *_: short.test_an_upload_that_is_killed_leaves_the_checkpoint_before_it(place)),
 )  # fmt: skip
