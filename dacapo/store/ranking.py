@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
-from dacapo.errors import StoreError
+from dacapo.errors import CorruptData, StoreError
 
 from . import history
 from .backend import ScoresRecord, StoreBackend
@@ -140,12 +140,19 @@ def unranked(backend: StoreBackend, *, deep: bool = False) -> Iterator[str]:
 
 
 def is_right(backend: StoreBackend, run: str) -> bool:
-    """Say whether the standings that are kept of a run are those that its scores make."""
+    """Say whether the standings that are kept of a run are those that its scores make.
+
+    Of scores that cannot be read nothing better can be made.
+    """
+    try:
+        right = made(backend, run)
+    except CorruptData:
+        return True
     try:
         kept = backend.standings(run)
-    except StoreError:  # damaged
+    except CorruptData:
         return False
-    return sorted(kept, key=_label) == sorted(made(backend, run), key=_label)
+    return sorted(kept, key=_label) == sorted(right, key=_label)
 
 
 def _label(one: Standing) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Collection, Iterator
 
-from dacapo.errors import InvalidRequest, NotFound
+from dacapo.errors import CorruptData, InvalidRequest, NotFound
 from dacapo.names import TRASHED
 
 from . import ranking
@@ -14,6 +15,8 @@ from .config_store import RUNS, ConfigStore
 from .listing import Query
 from .remarks import ARCHIVED, Remarks
 from .standings import Standing
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 20
 GROWTH = 4  # how many times as many are asked for if those asked for were too few
@@ -79,9 +82,12 @@ def _sure(
     doubtful = {one.run for one in found if one.epoch != newest.get(one.run)}
     yield from (one for one in found if one.run not in doubtful)
     for run in doubtful:
-        for one in ranking.made(backend, run):
-            if one.criterion in criteria and dataset in (None, one.dataset):
-                yield one
+        try:
+            made = ranking.made(backend, run)
+        except CorruptData as error:
+            logger.warning("run %s is left out: %s", run, error)
+            continue
+        yield from (one for one in made if one.criterion in criteria and dataset in (None, one.dataset))
 
 
 def _one_a_run(standings: Iterator[Standing]) -> list[Standing]:

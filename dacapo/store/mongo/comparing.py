@@ -85,7 +85,8 @@ def rated(connection: Connection, criterion: str | None) -> list[str]:
     there = connection.collection(STANDINGS)
     with connection.explained("listing what runs are compared by"):
         if criterion is None:
-            return sorted(there.distinct("criterion"))
+            found = there.distinct("criterion")
+            return sorted(one for one in found if one is not None)  # a run has an entry without
         return sorted(there.distinct("dataset", {"criterion": {"$eq": criterion}}))
 
 
