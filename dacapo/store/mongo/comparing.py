@@ -22,6 +22,7 @@ from .schema import STANDINGS
 
 DUPLICATE = 11000
 _FIELDS = tuple(field.name for field in attrs.fields(Standing))
+_SAID = tuple(name for name in _FIELDS if name not in ("run", "epoch"))
 
 
 def rank(
@@ -33,13 +34,12 @@ def rank(
 ) -> bool:
     """Write what has changed, or everything, in one request; see ``StoreBackend.rank``."""
     there, not_later = connection.collection(STANDINGS), {"$lte": epoch}
-    entries = [_entry(run, epoch, one) for one in (standings if changed is None else changed)]
+    written = entries(run, epoch, standings if changed is None else changed)
     writes: list[Any] = [
-        ReplaceOne({"_id": entry["_id"], "epoch": not_later}, entry, upsert=True)
-        for entry in [{"_id": str(run), "run": str(run), "epoch": epoch}, *entries]
+        ReplaceOne({"_id": entry["_id"], "epoch": not_later}, entry, upsert=True) for entry in written
     ]
     if changed is None:
-        others = {**beginning(f"{run}/"), "$nin": [entry["_id"] for entry in entries]}
+        others = {**beginning(f"{run}/"), "$nin": [entry["_id"] for entry in written]}
         writes.append(DeleteMany({"_id": others, "epoch": not_later}))
 
     def write() -> bool:
@@ -109,10 +109,22 @@ def ranked(
         return sorted(map(_standing, best), key=lambda one: one.order)
 
 
+def entries(run: str, epoch: int, standings: Sequence[Standing]) -> list[Entry]:
+    """Return the entry of a run and those of its standings, in the order in which they are written."""
+    return [
+        {"_id": str(run), "run": str(run), "epoch": epoch},
+        *(_entry(run, epoch, one) for one in standings),
+    ]
+
+
 def _entry(run: str, epoch: int, standing: Standing) -> Entry:
-    key = f"{run}/{segment(f'{standing.dataset}/{standing.criterion}')}"
-    own = {"run": str(run), "epoch": epoch, "rank": standing.rank}
-    return {"_id": key, **attrs.asdict(standing), **own}
+    return {
+        "_id": f"{run}/{segment(f'{standing.dataset}/{standing.criterion}')}",
+        "run": str(run),
+        "epoch": epoch,
+        "rank": standing.rank,
+        **{name: getattr(standing, name) for name in _SAID},
+    }
 
 
 def _standing(entry: Entry) -> Standing:
