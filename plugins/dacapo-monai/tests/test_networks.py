@@ -95,7 +95,7 @@ WRONG_VALUES = [
     (NetworkConfig, {"network": "BasicUnett"}, "no network of that name; near are BasicUnet"),
     (NetworkConfig, {"network": "Critic"}, "in_shape has to be given"),
     (NetworkConfig, {"network": "FullyConnectedNet",
-                     "arguments": {"hidden_channels": [2]}}, "it has no argument spatial_dims, so it makes no"),
+                     "arguments": {"hidden_channels": [2]}}, "it has no argument spatial_dims, so"),
     (NetworkConfig, {"network": "VNet", "eval_shape_increase": (16, 16)}, "needs multiple_of"),
     (NetworkConfig, {"network": "VNet", "multiple_of": (16,)}, "should be 2 numbers of voxels"),
 ]  # fmt: skip
