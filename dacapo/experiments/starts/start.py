@@ -10,7 +10,7 @@ import attrs
 from dacapo.errors import InvalidConfig, ShapeError
 from dacapo.experiments.state_dict import is_of_head, require_fit, without_duplicates
 
-from .configs import StartConfig
+from .configs import InitialWeightsConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +37,25 @@ class LoadedWeights:
         return text + (f"; begins anew: {', '.join(self.new_labels)}" if self.new_labels else "")
 
 
-class Start:
-    """The weights of a run, to begin another run with."""
+@attrs.frozen
+class InitialWeights:
+    """Weights by the names that ``Model`` has for them, and the channels they predict, where known."""
 
-    def __init__(self, start_config: StartConfig) -> None:
+    tensors: Mapping[str, Tensor]
+    channels: Sequence[str] | None = None
+
+
+class Start:
+    """Weights to begin a run with: those of another run, unless a subclass brings its own."""
+
+    def __init__(self, start_config: InitialWeightsConfig) -> None:
         self.config = start_config
-        self.run = start_config.run
-        self.criterion = start_config.criterion
+        self.run: str = getattr(start_config, "run", "")
+        self.criterion: str = getattr(start_config, "criterion", "")
+
+    def bring(self) -> InitialWeights | None:
+        """Return the weights that this start has itself; None if they are those of ``run`` in the stores."""
+        return None
 
     def initialize_weights(
         self,
@@ -90,7 +102,11 @@ class Start:
 
     @property
     def _whose(self) -> str:
-        return f"the weights of run {self.run!r} ({self.criterion})"
+        return (
+            f"the weights of run {self.run!r} ({self.criterion})"
+            if self.run
+            else f"the weights of {self.config.name}"
+        )
 
     def _with_rows(
         self, key: str, own: Tensor, old: Tensor | None, rows: Mapping[int, int], lengths: tuple[int, int]
