@@ -73,17 +73,17 @@ class Start:
         """
         weights, own = without_duplicates(weights), model.state_dict()
         if old_head is None or new_head is None or list(old_head) == list(new_head):
-            require_fit(self._whose, own, weights)
+            require_fit(self.whose, own, weights)
             model.load_state_dict(weights)
             return LoadedWeights(tuple(own), tuple(new_head or ()) if old_head else ())
         for labels in (old_head, new_head):
             if len(set(labels)) < len(labels):
                 raise InvalidConfig(
-                    f"{self._whose}: the channels {list(labels)} are to be matched by their labels, "
+                    f"{self.whose}: the channels {list(labels)} are to be matched by their labels, "
                     "so each should be there once"
                 )
         require_fit(
-            self._whose,
+            self.whose,
             {key: tensor for key, tensor in own.items() if not is_of_head(key)},
             {key: tensor for key, tensor in weights.items() if not is_of_head(key)},
         )
@@ -101,12 +101,9 @@ class Start:
         )
 
     @property
-    def _whose(self) -> str:
-        return (
-            f"the weights of run {self.run!r} ({self.criterion})"
-            if self.run
-            else f"the weights of {self.config.name}"
-        )
+    def whose(self) -> str:
+        """Whose weights they are, for messages."""
+        return f"the weights of run {self.run!r} ({self.criterion})"
 
     def _with_rows(
         self, key: str, own: Tensor, old: Tensor | None, rows: Mapping[int, int], lengths: tuple[int, int]
@@ -116,7 +113,7 @@ class Start:
         shape = None if old is None else tuple(old.shape)
         if old is None or shape != (old_length, *own.shape[1:]) or own.shape[:1] != (new_length,):
             raise ShapeError(
-                f"{self._whose} do not fit the model: {key} is {shape} and should be "
+                f"{self.whose} do not fit the model: {key} is {shape} and should be "
                 f"{(old_length, *own.shape[1:])}, one row for each of its {old_length} channels, to give "
                 f"rows to {tuple(own.shape)}, one for each of {new_length} channels"
             )
