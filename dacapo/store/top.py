@@ -33,15 +33,19 @@ def best_runs(
     archived: bool = False,
 ) -> list[Standing]:
     """Return the best standing of each of the runs that are best; see ``StatsStore.best_runs``."""
+    for what, text in (("criterion", criterion), ("dataset", dataset or "")):
+        if not isinstance(text, str):
+            raise InvalidRequest(f"a {what} should be given as a text, and not as {text!r:.80}")
     if count < 1:
         raise InvalidRequest(f"count = {count}: ask for at least one run")
-    criteria = _criteria(backend, criterion)
+    # What names its channel is meant in full: then nothing needs to be known of other criteria.
+    criteria = [criterion] if "__" in criterion else _criteria(backend, criterion)
     choice = _Choice(backend, query, tags, archived)
     size = count
     while True:
         found = backend.ranked(criteria, dataset, size, choice.among)
-        if not found and dataset is not None:
-            _check_dataset(backend, criteria, dataset)
+        if not found:
+            _check_dataset(backend, _criteria(backend, criterion), dataset)
         best = _one_a_run(_sure(backend, [one for one in found if choice.takes(one.run)], criteria, dataset))
         if len(found) < size:
             return best[:count]
@@ -112,9 +116,9 @@ def _criteria(backend: StoreBackend, criterion: str) -> list[str]:
     raise NotFound(f"no run is scored by {criterion!r:.80}; {_hint(criterion, list(names), known)}")
 
 
-def _check_dataset(backend: StoreBackend, criteria: list[str], dataset: str) -> None:
+def _check_dataset(backend: StoreBackend, criteria: list[str], dataset: str | None) -> None:
     known = sorted({name for one in criteria for name in backend.rated(one)})
-    if dataset not in known:
+    if dataset is not None and dataset not in known:
         words = " or ".join(criteria)
         raise NotFound(
             f"no run is scored by {words} on the dataset {dataset!r:.80}; {_hint(dataset, known, known)}"

@@ -124,6 +124,11 @@ def test_what_is_unknown_is_named_with_what_is_meant(opened):
         top(opened(), "mito__voi", "crop9")
     with pytest.raises(InvalidRequest, match="at least one run"):
         top(opened(), "voi", count=0)
+    odd: Any = {"$ne": 1}
+    with pytest.raises(InvalidRequest, match="a criterion should be given as a text"):
+        top(opened(), odd)
+    with pytest.raises(InvalidRequest, match="a dataset should be given as a text"):
+        top(opened(), "voi", odd)
 
 
 def test_runs_are_chosen_as_in_lists(opened):
