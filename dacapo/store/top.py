@@ -33,7 +33,7 @@ def best_runs(
     archived: bool = False,
 ) -> list[Standing]:
     """Return the best standing of each of the runs that are best; see ``StatsStore.best_runs``."""
-    for what, text in (("criterion", criterion), ("dataset", dataset or "")):
+    for what, text in (("criterion", criterion), ("dataset", "" if dataset is None else dataset)):
         if not isinstance(text, str):
             raise InvalidRequest(f"a {what} should be given as a text, and not as {text!r:.80}")
     if count < 1:
