@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
-from dacapo.errors import CorruptData, StoreError
+from dacapo.errors import CorruptData, DacapoError
 
 from . import history
 from .backend import ScoresRecord, StoreBackend
@@ -56,7 +56,7 @@ class Best:
         news = None if changed is None else [one for one in standings if _label(one) in changed]
         try:
             backend.rank(self.run, epoch, standings, news)
-        except StoreError as error:
+        except DacapoError as error:
             logger.warning(
                 "run %s: its scores are stored, but not yet compared with those of other runs: %s",
                 self.run,
@@ -110,7 +110,7 @@ def epoch_began(backend: StoreBackend, run: str, epoch: int) -> None:
     """Keep what is left of the standings of a run after an epoch has cut its scores; never fails."""
     try:
         Best(run, history.scores(backend, run)).keep(backend, epoch)
-    except StoreError as error:
+    except DacapoError as error:
         logger.info("run %s: it is not compared anew with other runs: %s", run, error)
 
 

@@ -13,7 +13,7 @@ import pymongo
 import pytest
 import yaml
 
-from dacapo.errors import InvalidRequest, LeaseLost, NotFound, StoreUnreachable
+from dacapo.errors import InvalidDocument, InvalidRequest, LeaseLost, NotFound, StoreUnreachable
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.names import RunKey
@@ -250,7 +250,11 @@ def test_standings_that_an_epoch_left_behind_are_looked_through_when_they_are_re
     assert_nothing_is_wrong(opened())
 
 
-def test_scores_are_stored_even_if_they_cannot_be_compared(opened, monkeypatch, caplog):
+@pytest.mark.parametrize("error", [StoreUnreachable, InvalidDocument])
+def test_scores_are_stored_even_if_they_cannot_be_compared(opened, error, monkeypatch, caplog):
+    def refuse(*_: Any, **__: Any) -> bool:
+        raise error("no")
+
     stores, scores = opened(), scores_at(10, 0.5)
     score(opened(), "other", 10, 0.4)
     with monkeypatch.context() as patch:
@@ -265,10 +269,6 @@ def test_scores_are_stored_even_if_they_cannot_be_compared(opened, monkeypatch, 
     scores.add_iteration_scores(ValidationIterationScores(20, np.full(LABELS.shape, 0.1).tolist()))
     stores.stats.store_validation_iteration_scores("run", scores)
     assert top(opened()) == [("run", 0.5, 10), ("other", 0.4, 10)]
-
-
-def refuse(*_: Any, **__: Any) -> bool:
-    raise StoreUnreachable("no answer")
 
 
 def test_only_what_got_better_is_written(opened, monkeypatch):
