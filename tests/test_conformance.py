@@ -38,6 +38,8 @@ from dacapo.experiments.tasks import (
     CrossEntropyLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
     MSELossConfig,
     OneHotTaskConfig,
 )
@@ -84,6 +86,8 @@ test_conformance = conformance(
         DistanceTaskConfig("distance", channels=["a"], clip_distance=10, tol_distance=2),
         OneHotTaskConfig("one hot", classes=["background", "a"]),
         DummyTaskConfig("dummy", embedding_dims=2, detection_threshold=0.5),
+        HotDistanceTaskConfig("hot", channels=["a"], clip_distance=10, tol_distance=2),
+        InnerDistanceTaskConfig("inner", channels=["a"], clip_distance=10, tol_distance=2),
         CNNectomeUNetConfig(
             "unet",
             input_shape=(92, 92, 92),

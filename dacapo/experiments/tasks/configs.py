@@ -64,14 +64,81 @@ class DistanceTaskConfig(TaskConfig):
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
-        if not 0 < self.scale_factor < math.inf:
-            self.refuse("scale_factor", "should be above 0")
+        _check_scale(self)
         _check_distances(self)
         _check_clips(self)
-        if not self.thresholds or len(set(self.thresholds)) < len(self.thresholds):
-            self.refuse("thresholds", "should hold at least one threshold, each once")
-        if not all(-1 <= threshold < 1 for threshold in self.thresholds):
-            self.refuse("thresholds", "should lie between -1 and 1, where predictions do")
+        _check_thresholds(self, -1)
+
+
+@attrs.define(kw_only=True)
+class HotDistanceTaskConfig(TaskConfig):
+    """Predict, for every voxel, both which classes are there and how far it is from their surfaces."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.hot_distance:HotDistanceTask")
+
+    channels: list[str] = field("The classes to predict, two channels each.")
+    clip_distance: float = field(
+        "Distances beyond this, in world units, all count the same in the clipped scores."
+    )
+    tol_distance: float = field(
+        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
+    )
+    scale_factor: float = field(
+        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
+    )
+    mask_distances: bool = field(
+        "Leave out distances of voxels that are nearer to unknown territory than to a known surface.",
+        default=False,
+    )
+    kernel_size: int | None = field("Width in voxels of the last convolution; None means 1.", default=None)
+    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
+    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    thresholds: list[float] = field(
+        "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
+        factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
+    )
+
+    def check(self) -> None:
+        _check_names(self, "channels", 1)
+        _check_scale(self)
+        _check_kernel(self)
+        _check_distances(self)
+        _check_clips(self)
+        _check_thresholds(self, -1)
+
+
+@attrs.define(kw_only=True)
+class InnerDistanceTaskConfig(TaskConfig):
+    """Predict, for every voxel inside of a class, how far it is from the surface; 0 outside."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.inner_distance:InnerDistanceTask")
+
+    channels: list[str] = field("The classes to predict, one channel each.")
+    clip_distance: float = field(
+        "Distances beyond this, in world units, all count the same in the clipped scores."
+    )
+    tol_distance: float = field(
+        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
+    )
+    scale_factor: float = field(
+        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
+    )
+    mask_distances: bool = field(
+        "Leave out voxels inside that are nearer to unknown territory than to a known surface.", default=True
+    )
+    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
+    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    thresholds: list[float] = field(
+        "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
+        factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
+    )
+
+    def check(self) -> None:
+        _check_names(self, "channels", 1)
+        _check_scale(self)
+        _check_distances(self)
+        _check_clips(self)
+        _check_thresholds(self, 0)
 
 
 @attrs.define(kw_only=True)
@@ -99,8 +166,7 @@ class OneHotTaskConfig(TaskConfig):
 
     def check(self) -> None:
         _check_names(self, "classes", 2)
-        if self.kernel_size is not None and (self.kernel_size < 1 or self.kernel_size % 2 == 0):
-            self.refuse("kernel_size", "should be an odd number of voxels")
+        _check_kernel(self)
         _check_distances(self)
         _check_clips(self)
 
@@ -119,19 +185,39 @@ class DummyTaskConfig(TaskConfig):
             self.refuse("embedding_dims", "should be 1 or more")
 
 
+_OfDistances = DistanceTaskConfig | HotDistanceTaskConfig | InnerDistanceTaskConfig
+
+
 def _check_names(config: TaskConfig, field_name: str, at_least: int) -> None:
     names = getattr(config, field_name)
     if len(names) < at_least or len(set(names)) < len(names) or not all(names):
         config.refuse(field_name, f"should name at least {at_least} class(es), each once")
 
 
-def _check_distances(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+def _check_kernel(config: HotDistanceTaskConfig | OneHotTaskConfig) -> None:
+    if config.kernel_size is not None and (config.kernel_size < 1 or config.kernel_size % 2 == 0):
+        config.refuse("kernel_size", "should be an odd number of voxels")
+
+
+def _check_scale(config: _OfDistances) -> None:
+    if not 0 < config.scale_factor < math.inf:
+        config.refuse("scale_factor", "should be above 0")
+
+
+def _check_thresholds(config: _OfDistances, least: float) -> None:
+    if not config.thresholds or len(set(config.thresholds)) < len(config.thresholds):
+        config.refuse("thresholds", "should hold at least one threshold, each once")
+    if not all(least <= threshold < 1 for threshold in config.thresholds):
+        config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
+
+
+def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:
     if not config.clip_distance > 0:
         config.refuse("clip_distance", "should be above 0")
     if not config.tol_distance >= 0:
         config.refuse("tol_distance", "should be 0 or more")
 
 
-def _check_clips(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+def _check_clips(config: _OfDistances | OneHotTaskConfig) -> None:
     if not 0 < config.clipmin <= config.clipmax < 1:
         config.refuse("clipmin", f"should be above 0 and at most clipmax ({config.clipmax}), below 1")

@@ -77,6 +77,25 @@ class CrossEntropyLoss(Loss):
         return _mean(-torch.log_softmax(logits, dim=1), counted)
 
 
+class HotDistanceLoss(Loss):
+    """Cross-entropy of the first half of the channels, plus the squared error of the second half.
+
+    Both are weighted means, over the channels of their half.
+    """
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * bce(p, t)) / sum(w) over logits, plus sum(w * (p - t)^2) / sum(w) over distances."""
+        (logits, distance), (present, truth) = prediction.float().chunk(2, dim=1), target.chunk(2, dim=1)
+        weights = (None, None) if weight is None else weight.chunk(2, dim=1)
+        if weights[0] is not None:
+            logits = torch.where(weights[0] > 0, logits, 0.0)
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
+        squared = _difference(distance, truth, weights[1]).square()
+        return _mean(entropy, weights[0]) + _mean(squared, weights[1])
+
+
 class DummyLoss(Loss):
     """The weighted mean of the absolute error."""
 

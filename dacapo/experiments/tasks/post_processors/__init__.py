@@ -9,13 +9,14 @@ from .parameters import (
     ThresholdPostProcessorParameters,
 )
 from .post_processor import PostProcessor
-from .threshold_post_processor import ThresholdPostProcessor
+from .threshold_post_processor import HotDistancePostProcessor, ThresholdPostProcessor
 
 __all__ = [
     "ArgmaxPostProcessor",
     "ArgmaxPostProcessorParameters",
     "DummyPostProcessor",
     "DummyPostProcessorParameters",
+    "HotDistancePostProcessor",
     "PostProcessor",
     "PostProcessorParameters",
     "ThresholdPostProcessor",
