@@ -1,6 +1,7 @@
 """What networks are trained for."""
 
 from .configs import (
+    AffinitiesTaskConfig,
     CrossEntropyLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
@@ -14,6 +15,7 @@ from .configs import (
 from .task import Task
 
 __all__ = [
+    "AffinitiesTaskConfig",
     "CrossEntropyLossConfig",
     "DistanceTaskConfig",
     "DummyTaskConfig",

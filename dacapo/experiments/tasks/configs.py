@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import attrs
+from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
@@ -68,6 +69,64 @@ class DistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+
+
+@attrs.define(kw_only=True)
+class AffinitiesTaskConfig(TaskConfig):
+    """Predict, for every voxel, which of its neighbours belong to the same object, to part objects."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.affinities:AffinitiesTask")
+
+    neighborhood: list[Coordinate] = field(
+        "The offsets, in voxels, to the neighbours of a voxel; of any length and sign, each once."
+    )
+    lsds: bool = field("Learn local shape descriptors too, which help to tell objects apart.", default=False)
+    num_lsd_voxels: int = field(
+        "How far descriptors see: the width of a Gaussian in units of the largest voxel size.", default=10
+    )
+    downsample_lsds: int = field(
+        "Make descriptors from every so many-th voxel along each axis, which is faster.", default=1
+    )
+    lsds_to_affs_weight_ratio: float = field(
+        "How much the loss of descriptors counts beside that of affinities.", default=1.0
+    )
+    affs_weight_clipmin: float = field(
+        "The smallest fraction that affinities of 0 or 1 are taken to have when balancing.", default=0.05
+    )
+    affs_weight_clipmax: float = field("The largest fraction they are taken to have.", default=0.95)
+    lsd_weight_clipmin: float = field(
+        "The smallest fraction that objects are taken to fill when balancing descriptors.", default=0.05
+    )
+    lsd_weight_clipmax: float = field("The largest fraction they are taken to fill.", default=0.95)
+    background_as_object: bool = field(
+        "Take voxels of id 0 for one more object instead of leaving them without affinities.", default=False
+    )
+    biases: list[float] = field(
+        "Affinities above it hold voxels together, those below part them: validation tries each of them.",
+        factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9],
+    )
+    min_size: int = field("Objects of fewer voxels are left out of segmentations.", default=10)
+
+    def check(self) -> None:
+        dims = {len(offset) for offset in self.neighborhood}
+        if dims not in ({2}, {3}) or len(set(self.neighborhood)) < len(self.neighborhood):
+            self.refuse("neighborhood", "should hold at least one offset of 2 or 3 numbers, each once")
+        if not all(map(any, self.neighborhood)):
+            self.refuse("neighborhood", "every voxel has an affinity of 1 to itself; leave out the offset 0")
+        for name in ("num_lsd_voxels", "downsample_lsds"):
+            if getattr(self, name) < 1:
+                self.refuse(name, "should be 1 or more")
+        if not 0 <= self.lsds_to_affs_weight_ratio < math.inf:
+            self.refuse("lsds_to_affs_weight_ratio", "should be 0 or more")
+        for name in ("affs_weight", "lsd_weight"):
+            if not 0 < getattr(self, f"{name}_clipmin") <= getattr(self, f"{name}_clipmax") < 1:
+                self.refuse(f"{name}_clipmin", f"should be above 0 and at most {name}_clipmax, below 1")
+        if not self.biases or len(set(self.biases)) < len(self.biases):
+            self.refuse("biases", "should hold at least one bias, each once")
+        if not all(0 < bias < 1 for bias in self.biases):
+            self.refuse("biases", "should lie between 0 and 1, where affinities do")
+        if self.min_size < 0:
+            self.refuse("min_size", "should be 0 or more")
 
 
 @attrs.define(kw_only=True)

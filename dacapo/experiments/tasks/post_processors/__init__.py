@@ -7,9 +7,11 @@ from .parameters import (
     DummyPostProcessorParameters,
     PostProcessorParameters,
     ThresholdPostProcessorParameters,
+    WatershedPostProcessorParameters,
 )
 from .post_processor import PostProcessor
 from .threshold_post_processor import HotDistancePostProcessor, ThresholdPostProcessor
+from .watershed_post_processor import WatershedPostProcessor
 
 __all__ = [
     "ArgmaxPostProcessor",
@@ -21,4 +23,6 @@ __all__ = [
     "PostProcessorParameters",
     "ThresholdPostProcessor",
     "ThresholdPostProcessorParameters",
+    "WatershedPostProcessor",
+    "WatershedPostProcessorParameters",
 ]
