@@ -28,6 +28,7 @@ NAMES = (
     "training_faults",
     "command_faults",
     "listing",
+    "top",
     "queue",
     "augmentation",
     "patch_reading",
