@@ -285,7 +285,7 @@ def accounts(folder: Path, quick: bool) -> Row:
         "P18 what each account may do",
         f"trainer: {count} of {count} checks, {len(training)} verbs; viewer: {len(READING)} verbs that read",
         f"server with --auth; all {count} checks pass again, read by the viewer; as "
-        f"the viewer alone {refused} end with the right that it lacks, and so do {len(WRITING)} verbs that write",
+        f"the viewer alone {refused} end with the right that it lacks, as do {len(WRITING)} verbs that write",
     )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def damaged_checkpoints(folder: Path, quick: bool) -> Row:
         shutil.copytree(stats, before)
         for path in sorted(one for one in newest.iterdir() if one.suffix in (".safetensors", ".json")):
             data = path.read_bytes()
-            for damaged in [*damage.cuts(data, count, rng), *damage.flips(data, count, rng)]:
+            for damaged in _damaged(data, count, rng):
                 path.write_bytes(damaged)
                 assert run.resume(create_stats_store(), create_weights_store()) == 4, path
                 shutil.rmtree(stats)  # whoever goes on from an earlier checkpoint cuts the later ones
@@ -203,6 +203,11 @@ def damaged_checkpoints(folder: Path, quick: bool) -> Row:
         f"0 of {passed + chunks} kept a run from going on from the one before",
         f"cut and changed at {count} places in each file: {passed}; in GridFS: {chunks}",
     )  # fmt: skip
+
+
+def _damaged(data: bytes, count: int, rng: random.Random) -> list[bytes]:
+    places = min(count, len(data) - 1)
+    return [*damage.cuts(data, places, rng), *damage.flips(data, places, rng)]
 
 
 def _damaged_chunks(folder: Path, count: int, rng: random.Random) -> int:
@@ -222,7 +227,7 @@ def _damaged_chunks(folder: Path, count: int, rng: random.Random) -> int:
             chunk = chunks.find_one({"files_id": entries[name]})
             assert chunk is not None
             data = bytes(chunk["data"])
-            for damaged in [*damage.cuts(data, count, rng), *damage.flips(data, count, rng)]:
+            for damaged in _damaged(data, count, rng):
                 chunks.update_one({"_id": chunk["_id"]}, {"$set": {"data": damaged}})
                 assert (
                     WeightsStore(MongoBackend(mongo.uri, mongo.name)).latest_iteration(RUN) == damage.EARLIER
