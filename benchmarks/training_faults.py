@@ -253,7 +253,7 @@ def outages(folder: Path, quick: bool) -> Row:
                     between = Proxy(replica_set.port)
                     closing.callback(between.close)
                     closing.callback(connection.close_all)
-                    uri = f"{between.uri}&timeoutMS=700&serverSelectionTimeoutMS=500"
+                    uri = f"{between.uri}&timeoutMS=2500&serverSelectionTimeoutMS=2000"
                     given = mongo.options | {"mongo_db_host": uri, "runs_base_dir": folder / mongo.name}
                     with options(**given):
                         at: dict[int, Callable[[], Any]] = {
