@@ -271,8 +271,8 @@ class StoreBackend(QueueBackend, ABC):
         """
 
     @abstractmethod
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
-        """Add scores; those of the same iteration and dataset are superseded."""
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
+        """Add scores, all in one request; those of the same iteration and dataset are superseded."""
 
     @abstractmethod
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:

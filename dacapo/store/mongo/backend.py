@@ -35,6 +35,7 @@ from .claims import Claims
 from .connection import Connection
 from .queue import MongoQueue
 from .records import Entry, beginning
+from .scores import Scores
 from .server import Server
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class MongoBackend(MongoQueue, StoreBackend):
         self._connection = Connection(server, name)
         self._blobs = Blobs(self._connection)
         self._claims = Claims(self._connection)
+        self._scores = Scores(self._connection)
         if _opened.get(opened := (self._connection.server, name)) != os.getpid():
             logger.info("%s", schema.describe(self._connection))
             schema.prepare_if_allowed(self._connection)
@@ -259,21 +261,11 @@ class MongoBackend(MongoQueue, StoreBackend):
     def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
         return all(merging.merge(self._connection, run, epoch, block) for block in merged)
 
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
-        """Insert the scores behind the newest; if somebody was quicker, behind theirs."""
-        key, token = records.epoch_key(run, epoch), records.token()
-        while True:
-            with self._connection.explained(f"reading the scores of run {run}"):
-                newest = self._newest(schema.SCORES, key, {"sequence": 1})
-            sequence = newest["sequence"] + 1 if newest else 0
-            entry = records.write_scores(run, epoch, sequence, record)
-            if self._connection.create(schema.SCORES, entry | {"token": token}):
-                return
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
+        self._scores.append(run, epoch, records)
 
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
-        with self._connection.explained(f"reading the scores of run {run}"):
-            found = self._log(schema.SCORES, records.epoch_key(run, epoch)).sort("_id")
-            return [records.read_scores(entry) for entry in found]
+        return self._scores.read(run, epoch)
 
     def remove_stats(self, run: str) -> bool:
         return self._remove_logs(run, schema.STATS)
