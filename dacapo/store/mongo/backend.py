@@ -29,7 +29,7 @@ from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
 from dacapo.store.twins import NAMED
 
-from . import finding, merging, moving, progress, records, roles, schema
+from . import adding, finding, merging, moving, progress, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
@@ -67,6 +67,7 @@ class MongoBackend(MongoQueue, StoreBackend):
         self._blobs = Blobs(self._connection)
         self._claims = Claims(self._connection)
         self._scores = Scores(self._connection)
+        self._guarded: dict[str, bool] = {}  # collections whose index refuses twins
         if _opened.get(opened := (self._connection.server, name)) != os.getpid():
             logger.info("%s", schema.describe(self._connection))
             schema.prepare_if_allowed(self._connection)
@@ -119,6 +120,19 @@ class MongoBackend(MongoQueue, StoreBackend):
 
         self._connection.write(f"storing {key} among the {collection}", put)
         return True
+
+    def add(self, collection: str, key: str, document: Document) -> str | None:
+        """Insert and look for twins in one request, where an index refuses those of the same moment."""
+        name = schema.collection_of(collection)
+        if name not in self._guarded and collection in NAMED:
+            self._guarded[name] = adding.is_guarded(self._connection, name)
+        if not self._guarded.get(name):
+            return super().add(collection, key, document)
+        entry = records.write_document(key, document) | finding.listed(collection, document)
+        if adding.add(self._connection, name, entry | finding.named(collection, key)):
+            return None
+        twins = self.twins(collection, key)
+        return twins[0] if twins and self.get(collection, key) is None else key
 
     def get(self, collection: str, key: str) -> Document | None:
         with self._connection.explained(f"reading {key} of the {collection}"):
