@@ -159,7 +159,7 @@ class WeightsStore:
                     self.backend.remove_blobs(key, _path(iteration, blob))
 
     def _store_part(self, key: str, path: str, tree: Any) -> tuple[Document, Digest]:
-        """Publish a part, and return what the manifest says of it but for its checksum, which may lag behind."""
+        """Publish a part, and return what the manifest says of it, but for its checksum, which may lag."""
         skeleton, tensors = take_apart(tree)
         digest = Digest(tensor_file.chunks(tensors))
         # A new name each time: what an older manifest names stays until the new one is out.
