@@ -20,6 +20,7 @@ NAMES = (
     "startup",
     "file_stores",
     "mongo_stores",
+    "validation_scores",
     "leases",
     "races",
     "faults",

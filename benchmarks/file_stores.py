@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -66,6 +67,52 @@ def read(folder: Path) -> tuple[float, float]:
     middle = time.perf_counter()
     StatsStore(FileBackend(folder)).retrieve_last_training_stats("run")
     return middle - begin, time.perf_counter() - middle
+
+
+def long_run(folder: Path, until: int) -> list[dict[str, Any]]:
+    """Measure a long run as it is while it is trained, not compacted by hand."""
+    store, stats, rng = StatsStore(FileBackend(folder)), TrainingStats(), np.random.default_rng(0)
+
+    def append(count: int) -> float:
+        first = stats.trained_until()
+        values = rng.random((2, count))
+        stats.append(np.arange(first, first + count), {"loss": values[0], "time": values[1]})
+        return seconds(lambda: store.store_training_stats("run", stats))
+
+    while stats.trained_until() < until:
+        append(BATCH)
+    raw = os.open(folder / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    few = np.array([(raw_append(raw, os.urandom(1700)), append(100)) for _ in range(50)])
+    os.close(raw)
+
+    def of_new_store(read: Callable[[StatsStore], Any]) -> str:
+        times = [seconds(lambda: read(StatsStore(FileBackend(folder)))) for _ in range(20)]
+        return f"{median(times) * 1e3:.2f} ms"
+
+    how = f"{until:,} iterations, {BATCH:,} an append, while training; median of 20, new store"
+    return [
+        row(
+            f"one append of 100 at {until:,}",
+            f"{np.median(few[:, 1]) / np.median(few[:, 0]):.2f} x",
+            "≤ 3 x",
+            "against one write + fsync of as many bytes; medians of 50",
+        ),
+        row("read back", of_new_store(lambda one: one.retrieve_training_stats("run")), "≤ 300 ms", how),
+        row("last value", of_new_store(lambda one: one.retrieve_last_training_stats("run")), "≤ 5 ms", how),
+        row(
+            "1,000 points with envelope",
+            of_new_store(lambda one: one.retrieve_envelope("run")),
+            "≤ 20 ms",
+            how,
+        ),
+    ]
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """Return how many seconds something takes."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
 
 
 def trained(megabytes: int) -> Weights:
@@ -123,12 +170,14 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
             rates.append(iterations / stored.sum())
             tenth = len(stored) // 10
             flatness.append(np.median(busy[-tenth:]) / np.median(busy[:tenth]))
-            seconds = read(folder)
-            whole.append(seconds[0])
-            last.append(seconds[1])
-            taken, seconds = checkpoints(folder, megabytes, 4)
+            first, second = read(folder)
+            whole.append(first)
+            last.append(second)
+            taken, loaded = checkpoints(folder, megabytes, 4)
             weights += list(taken[0] / taken[1])
-            loads += list(seconds)
+            loads += list(loaded)
+    with tempfile.TemporaryDirectory() as name:
+        long = long_run(Path(name), 100_000 if quick else 1_000_000)
     how = f"{iterations:,} iterations, {BATCH:,} an append, fsync each; median of {rounds} rounds"
     return [
         row("append, against raw write + fsync", f"{median(ratios):.2f} x", "≥ 0.5 x", how),
@@ -142,6 +191,7 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
         row("stored, an iteration", f"{size / iterations:.1f} bytes", "", "loss and time, float64"),
         row("read all", f"{median(whole) * 1e3:.1f} ms", "", f"{iterations:,} iterations, new store"),
         row("read the last", f"{median(last) * 1e3:.2f} ms", "", f"{iterations:,} iterations, new store"),
+        *long,
         row(
             "checkpoint, against raw write + fsync",
             f"{median(weights):.2f} x",

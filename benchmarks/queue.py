@@ -14,10 +14,11 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pymongo
@@ -113,6 +114,21 @@ def _work(make: Callable[[], Claim], barrier: Any, results: Any) -> None:
     results.put((begin, time.perf_counter(), claimed))
 
 
+def gathered(processes: Sequence[Any], results: Any) -> list[Any]:
+    """Return what each process has put into a queue; if one dies the others are stopped, and it is named."""
+    found: list[Any] = []
+    while len(found) < len(processes):
+        try:
+            found.append(results.get(timeout=1))
+        except Empty:
+            died = [f"{one.name} with exit code {one.exitcode}" for one in processes if one.exitcode]
+            if died:
+                for process in processes:
+                    process.kill()
+                raise RuntimeError(f"of {len(processes)} processes some died: {', '.join(died)}") from None
+    return found
+
+
 def rush(make: Callable[[], Claim]) -> tuple[float, int, int]:
     """Let all processes claim until nothing is left; return claims a second, claims, and doubles."""
     context = multiprocessing.get_context("spawn")
@@ -120,7 +136,7 @@ def rush(make: Callable[[], Claim]) -> tuple[float, int, int]:
     processes = [context.Process(target=_work, args=(make, barrier, results)) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    done = [results.get() for _ in processes]
+    done = gathered(processes, results)
     for process in processes:
         process.join()
     claimed = [run for _, _, runs in done for run in runs]

@@ -175,6 +175,21 @@ class StoreBackend(QueueBackend, ABC):
         Return False, and change nothing that is read, if there is one of a later epoch.
         """
 
+    def add(self, collection: str, key: str, document: Document) -> str | None:
+        """Keep a document unless its key or a twin of it is taken; return the one in its way, or None.
+
+        Of two that add twins in the same moment at least one is refused; worth a way that looks less often.
+        """
+        if (twins := self.twins(collection, key)) and self.get(collection, key) is None:
+            return twins[0]
+        if not self.put(collection, key, document):
+            return key
+        # Each looks again once its own is there for the other to see.
+        if twins := self.twins(collection, key):
+            self.remove(collection, key)
+            return twins[0]
+        return None
+
     def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
         """Return the documents that are asked for, by key, each with those of its fields; worth an index.
 
@@ -278,8 +293,8 @@ class StoreBackend(QueueBackend, ABC):
         """
 
     @abstractmethod
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
-        """Add scores; those of the same iteration and dataset are superseded."""
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
+        """Add scores, all in one request; those of the same iteration and dataset are superseded."""
 
     @abstractmethod
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:

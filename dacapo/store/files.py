@@ -238,9 +238,9 @@ class FileBackend(FileQueue, StoreBackend):
             self._block_logs[run, epoch] = BlockLog(self.stats / "runs" / run, epoch)
         return self._block_logs[run, epoch]
 
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
-        log, at = self._log(run, epoch, "scores"), record.iteration
-        log.append(Frame(_SCORES, log.end().sequence, at, at, 1, encode_scores(record)))
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
+        frames = (Frame(_SCORES, 0, one.iteration, one.iteration, 1, encode_scores(one)) for one in records)
+        self._log(run, epoch, "scores").add(*frames)
 
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
         return [decode_scores(frame.body) for frame in self._log(run, epoch, "scores").frames()]

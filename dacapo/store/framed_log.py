@@ -15,7 +15,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -159,26 +159,48 @@ class FramedLog:
         given = frames[0].sequence if begin is None else begin
         if given != least and not self.path.exists():
             self._refuse(given, least)  # before there is an empty log
-        with explained(self.path, "appending to"), self.alone() as descriptor:
-            end, frame = self._end(descriptor), frames[-1]
-            if end.complete < end.size:
-                logger.warning(
-                    "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
-                )
-                os.ftruncate(descriptor, end.complete)
+        with self._at_end() as (descriptor, end):
+            frame = frames[-1]
             if len(frames) == 1 and frame == end.last and end.sequence == frame.sequence + 1:
                 os.fsync(descriptor)
                 return  # a retry of what was added already
             if given != max(end.sequence, least):
                 self._refuse(given, max(end.sequence, least))
-            if not end.size:
-                # Before anything is written, so that whoever finds something in it need not do it:
-                # the one who made the file may have been killed here.
-                make_folder(self.path.parent)
-                sync_folder(self.path.parent)
-            self._write(descriptor, b"".join(frame.encode() for frame in frames), end.complete)
-            state = self._state(descriptor)
-            self._known = state, End(frame, frame.sequence + 1, state[1], state[1])
+            self._add(descriptor, end, frames)
+
+    def add(self, *frames: Frame) -> None:
+        """Add frames behind whatever is last, in one write, and force them to disk.
+
+        Their sequences go on from there.
+        """
+        with self._at_end() as (descriptor, end):
+            numbers = range(end.sequence, end.sequence + len(frames))
+            numbered = [
+                attrs.evolve(frame, sequence=number) for frame, number in zip(frames, numbers, strict=True)
+            ]
+            self._add(descriptor, end, numbered)
+
+    @contextmanager
+    def _at_end(self) -> Iterator[tuple[int, End]]:
+        """Open the file for appending, alone, and cut what a crash left of an append."""
+        with explained(self.path, "appending to"), self.alone() as descriptor:
+            end = self._end(descriptor)
+            if end.complete < end.size:
+                logger.warning(
+                    "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
+                )
+                os.ftruncate(descriptor, end.complete)
+            yield descriptor, end
+
+    def _add(self, descriptor: int, end: End, frames: Sequence[Frame]) -> None:
+        if not end.size:
+            # Before anything is written, so that whoever finds something in it need not do it:
+            # the one who made the file may have been killed here.
+            make_folder(self.path.parent)
+            sync_folder(self.path.parent)
+        self._write(descriptor, b"".join(frame.encode() for frame in frames), end.complete)
+        state, frame = self._state(descriptor), frames[-1]
+        self._known = state, End(frame, frame.sequence + 1, state[1], state[1])
 
     def _refuse(self, given: int, due: int) -> NoReturn:
         raise StoreError(

@@ -274,11 +274,16 @@ def begin_unheld(
         return lease.begin(start, checkpoint)
 
 
-def make_sure_that_nobody_holds(backend: StoreBackend, run: str, doing: str) -> None:
-    """Raise ``LeaseHeld`` if somebody holds a run; the claim of one who is dead is ended."""
+def make_sure_that_nobody_holds(backend: StoreBackend, run: str, doing: str) -> int:
+    """Raise ``LeaseHeld`` if somebody holds a run; the claim of one who is dead is ended.
+
+    Return the newest number that was ever taken, -1 for none.
+    """
     newest = backend.newest_claim(run)
     if newest is not None and not newest.released:
-        take(backend, run, doing, held=False).release()
+        with take(backend, run, doing, held=False) as lease:
+            return lease.number
+    return -1 if newest is None else newest.number
 
 
 def _refuse_if_alive(backend: StoreBackend, run: str, doing: str, claim: Claim, watch: Watch | None) -> None:

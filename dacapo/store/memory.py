@@ -170,9 +170,9 @@ class MemoryBackend(MemoryQueue, StoreBackend):
                 self._content.blocks[run][epoch] = [(one.sequence, encode_block(one)) for one in there]
             return there is not None
 
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
         with self._content.lock:
-            self._content.scores.setdefault(run, {}).setdefault(epoch, []).append(encode_scores(record))
+            self._content.scores.setdefault(run, {}).setdefault(epoch, []).extend(map(encode_scores, records))
 
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
         return [decode_scores(data) for data in self._content.scores.get(run, {}).get(epoch, [])]

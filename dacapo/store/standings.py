@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from dacapo.documents import Document
+from dacapo.documents import Document, from_json, to_json
 
 STANDINGS = "standings"
 
@@ -44,17 +44,18 @@ class Standing:
 
 
 def write_standings(run: str, epoch: int, standings: Iterable[Standing]) -> Document:
-    """Return the document of all standings of a run."""
+    """Return the document of all standings of a run, which are one text in it: quick to write and to read."""
     fields = [attrs.asdict(one) for one in standings]
     kept = [{name: value for name, value in one.items() if name not in ("run", "epoch")} for one in fields]
-    return {"run": str(run), "epoch": epoch, STANDINGS: kept}
+    return {"run": str(run), "epoch": epoch, STANDINGS: to_json(kept)}
 
 
 def read_standings(run: str, document: Document | None) -> list[Standing]:
     """Return the standings of a document, which may have been of another run before."""
     if document is None:
         return []
-    return [Standing(run=str(run), epoch=document["epoch"], **fields) for fields in document[STANDINGS]]
+    kept = from_json(document[STANDINGS])
+    return [Standing(run=str(run), epoch=document["epoch"], **fields) for fields in kept]
 
 
 def ranks_of(document: Document) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from dacapo.experiments.validation_scores import ValidationIterationScores, Vali
 from dacapo.names import Repeated, find_run, run_key
 
 from . import history, ranking, top
-from .backend import Block, Epoch, ScoresRecord, StoreBackend
+from .backend import Block, Epoch, StoreBackend
 from .blocks import before, joined
 from .compaction import Compaction, merge
 from .envelopes import Envelope, Rows, envelopes_of, is_fine, read_rows, rows_of, sample_of
@@ -220,7 +220,7 @@ class StatsStore:
 
     def _ready_to_write(self, key: str, stats: TrainingStats) -> _Writing:
         """Return where to append, having made sure that appending is right."""
-        self._make_sure(key)
+        self._make_sure(key, self._writing[key].epoch if key in self._writing else None)
         writing = self._writing.get(key) or self._end(key)
         if key in self._doubtful:
             writing = self._end(key)
@@ -243,16 +243,22 @@ class StatsStore:
         self._stats[key] = _Seen(weakref.ref(stats), mark)
         return writing
 
-    def _make_sure(self, key: str) -> None:
-        """Make sure that nobody else writes to a run: by the lease, or without one, that there is none."""
+    def _make_sure(self, key: str, known: int | None = None) -> int | None:
+        """Make sure that nobody else writes to a run, and return the epoch to write to, if there is one.
+
+        That is told by the lease, or without one, by that there is none, nor a later epoch; the one
+        that this store writes to, if ``known``, is asked for only if somebody has taken the run since.
+        """
         if lease := self._leases.get(key):
             if lease.begun is None:
                 lease.begin()
                 self._writing.pop(key, None)
             else:
                 lease.confirm()
-            return
-        make_sure_that_nobody_holds(self.backend, key, "write to")
+            return lease.number
+        claimed = make_sure_that_nobody_holds(self.backend, key, "write to")
+        if known is not None and claimed <= known:
+            return known  # every later epoch begins by taking the next number
         newest = self.backend.newest_epoch(key)
         epoch = self._writing[key].epoch if key in self._writing else newest
         if newest is not None and epoch is not None and newest > epoch:
@@ -260,6 +266,7 @@ class StatsStore:
                 f"another process has gone on with run {key} (its epoch is {newest}, this one's "
                 f"{epoch}), so its stats are no longer taken from here; stop one of the two"
             )
+        return newest
 
     def _first_epoch(self, key: str) -> int:
         """Begin the first epoch of a run that is written to without a lease."""
@@ -318,30 +325,22 @@ class StatsStore:
     def store_validation_iteration_scores(self, run: str | Repeated, scores: ValidationScores) -> None:
         """Append the iterations that were added or scored again since they were last stored."""
         key = run_key(run)
-        self._make_sure(key)
+        epoch = self._make_sure(key)
         seen = _scores_seen.get((self.backend.place, key))
         if seen is None or seen.mark_of(scores) is None:
             records = history.scores(self.backend, key)
             seen = _SeenScores(weakref.ref(scores), 0, records, Best(key, records))
         mark, iterations = scores.added_since(seen.mark)
-        epoch = None
-        for record in records_of(scores, iterations):
-            if not holds(seen.records.get((record.iteration, record.dataset)), record):
-                epoch = self._append_scores(key, record)
+        given = {(record.iteration, record.dataset): record for record in records_of(scores, iterations)}
+        news = [one for label, one in given.items() if not holds(seen.records.get(label), one)]
+        if news:
+            epoch = self._first_epoch(key) if epoch is None else epoch
+            self.backend.append_scores(key, epoch, *news)
+            for record in news:
                 seen.best.add(record, seen.records)
-        if epoch is not None:
             seen.best.keep(self.backend, epoch)
         seen.mark = mark
         _scores_seen[self.backend.place, key] = seen
-
-    def _append_scores(self, key: str, record: ScoresRecord) -> int:
-        """Append scores to the newest epoch, and return its number."""
-        lease = self._leases.get(key)
-        epoch = lease.number if lease else self.backend.newest_epoch(key)
-        if epoch is None:
-            epoch = self._first_epoch(key)
-        self.backend.append_scores(key, epoch, record)
-        return epoch
 
     def retrieve_validation_scores(self, run: str | Repeated) -> ValidationScores:
         """Return all scores of a run with the labels they were stored with."""

@@ -30,14 +30,10 @@ def put_without_twin(backend: StoreBackend, kind: str, key: str, document: Docum
 
     Of two that store twins in the same moment at least one is refused.
     """
-    refuse_twin(backend, kind, key)
-    if not backend.put(kind, key, document):
-        return False
-    # Each looks again once its own is there for the other to see.
-    if twins := backend.twins(kind, key):
-        backend.remove(kind, key)
-        raise _refusal(backend, kind, key, twins[0])
-    return True
+    there = backend.add(kind, key, document)
+    if there not in (None, key):
+        raise _refusal(backend, kind, key, str(there))
+    return there is None
 
 
 def stored_twins(backend: StoreBackend) -> Iterator[tuple[str, list[str]]]:

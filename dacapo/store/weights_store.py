@@ -128,11 +128,14 @@ class WeightsStore:
         self, key: str, iteration: int, weights: Weights, parts: dict[str, Document], epoch: int | None
     ) -> str:
         """Publish every part, noting each in ``parts``, and then the manifest, whose name is returned."""
+        digests: dict[str, Digest] = {}
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:
-                parts[name] = self._store_part(
-                    key, _path(iteration, checkpoint_names.new_part(name, epoch)), tree
-                )
+                path = _path(iteration, checkpoint_names.new_part(name, epoch))
+                parts[name], digests[name] = self._store_part(key, path, tree)
+        # Only now, so that the checksum of one part is taken while the next one is written.
+        for name, digest in digests.items():
+            parts[name]["sha256"] = digest.hexdigest()
         content = {
             "run": str(key),
             "iteration": iteration,
@@ -155,13 +158,14 @@ class WeightsStore:
                 if not any(blob.encode() in manifest for manifest in manifests):
                     self.backend.remove_blobs(key, _path(iteration, blob))
 
-    def _store_part(self, key: str, path: str, tree: Any) -> Document:
+    def _store_part(self, key: str, path: str, tree: Any) -> tuple[Document, Digest]:
+        """Publish a part, and return what the manifest says of it, but for its checksum, which may lag."""
         skeleton, tensors = take_apart(tree)
         digest = Digest(tensor_file.chunks(tensors))
         # A new name each time: what an older manifest names stays until the new one is out.
         self.backend.put_blob(key, path, digest)
         blob = path.rpartition("/")[2]
-        return {"tree": skeleton, "blob": blob, "size": digest.size, "sha256": digest.hexdigest()}
+        return {"tree": skeleton, "blob": blob, "size": digest.size}, digest
 
     def _sweep(self, key: str, iteration: int, kept: Collection[str]) -> None:
         """Remove what earlier checkpoints of the iteration left, but not that the run was restored from."""

@@ -255,6 +255,23 @@ def scores_come_back_in_order(open_backend: Opener) -> None:
     assert found[0].values.tobytes() == values.tobytes()
 
 
+def scores_of_several_datasets_are_added_at_once(open_backend: Opener) -> None:
+    """Several records come in their order, behind what others have added meanwhile."""
+    first, other = open_backend(), open_backend()
+    first.add_epoch("run", Epoch(0, 0))
+
+    def record(iteration: int, dataset: str) -> ScoresRecord:
+        labels: list[Document] = [{"words": dataset, "document": None}]
+        return ScoresRecord(iteration, dataset, labels, labels, np.array([[float(iteration)]]))
+
+    for iteration, backend in enumerate((first, other, other, first)):
+        backend.append_scores("run", 0, record(iteration, "a"), record(iteration, "b"))
+    found = open_backend().scores("run", 0)
+    assert [(one.iteration, one.dataset) for one in found] == [(n, name) for n in range(4) for name in "ab"]
+    for one in found:
+        assert one.values[0, 0] == one.iteration and one.parameters[0]["words"] == one.dataset
+
+
 def logs_are_removed(open_backend: Opener) -> None:
     """Stats and scores go one by one, and those of another repetition stay."""
     backend = open_backend()
@@ -438,6 +455,7 @@ CHECKS: tuple[Check, ...] = (
     small_blocks_become_one,
     outlines_tell_what_blocks_hold,
     scores_come_back_in_order,
+    scores_of_several_datasets_are_added_at_once,
     logs_are_removed,
     blobs_come_back_whole,
     a_blob_is_never_half_there,

@@ -20,6 +20,9 @@ import pytest
 from pymongo.monitoring import CommandListener
 
 from dacapo.errors import CorruptData, InvalidDocument, InvalidName, InvalidOptions, NewerFormat, StoreError
+from dacapo.experiments.score_labels import Criterion, ScoreLabels
+from dacapo.experiments.training_stats import TrainingIterationStats, TrainingStats
+from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.options import Options
 from dacapo.store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.backend import Block, Epoch, ScoresRecord
@@ -30,6 +33,7 @@ from dacapo.store.stats_store import StatsStore
 from dacapo.testing import stores
 from mongo_places import MongoPlace, empty
 from server_faults import KINDS, meet
+from stored_runs import run_config
 
 
 @pytest.fixture
@@ -301,11 +305,10 @@ def test_clients_are_closed_when_the_process_ends(mongo: MongoPlace):
 WRITES = {"insert", "update", "delete", "findAndModify", "create", "collMod", "createIndexes"}
 
 
-def test_every_command_says_what_it_waits_for_and_how_long(
-    mongo: MongoPlace, monkeypatch: pytest.MonkeyPatch
-):
-    """Each write waits for a majority and the journal, and everything has a deadline."""
-    seen = []
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """Return a list that each command to the server is put into, by name and content."""
+    seen: list[tuple[str, Any]] = []
 
     class Listener(CommandListener):
         def started(self, event: Any) -> None:
@@ -317,6 +320,40 @@ def test_every_command_says_what_it_waits_for_and_how_long(
 
     connection.close_all()
     monkeypatch.setattr(server, "MongoClient", partial(pymongo.MongoClient, event_listeners=[Listener()]))
+    yield seen
+    connection.close_all()
+
+
+def test_requests_are_few(mongo: MongoPlace, seen: list[tuple[str, Any]]):
+    """Training goes on while they are answered, so none more is made than it takes to be safe."""
+    opened = MongoBackend(mongo.uri, mongo.name)
+    configs, numbers, stats = ConfigStore(opened), StatsStore(opened), TrainingStats()
+    labels = ScoreLabels(("a", "b"), ("t",), (Criterion("dice", True),))
+    scores = ValidationScores.labelled(labels)
+
+    def validate() -> None:
+        scores.add_iteration_scores(ValidationIterationScores(len(scores), [[[0.5]], [[0.7]]]))
+        numbers.store_validation_iteration_scores("run", scores)
+
+    def train() -> None:
+        stats.add_iteration_stats(TrainingIterationStats(len(stats), 0.5, 1.0))
+        numbers.store_training_stats("run", stats)
+
+    steps: list[tuple[Any, list[str]]] = [
+        (lambda: configs.store_run_config(run_config(f"run-{len(seen)}")), ["update"]),
+        (train, ["find", "find", "insert"]),
+        (validate, ["find", "find", "insert"]),
+    ]
+    for step, _ in steps:
+        step()  # the first one finds out where it is
+    for step, expected in steps:
+        seen.clear()
+        step()
+        assert [name for name, _ in seen] == expected
+
+
+def test_every_command_says_what_it_waits_for_and_how_long(mongo: MongoPlace, seen: list[tuple[str, Any]]):
+    """Each write waits for a majority and the journal, and everything has a deadline."""
     opened = MongoBackend(mongo.uri, mongo.name)
     for kind in KINDS:
         if kind.before:

@@ -54,7 +54,11 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
             (b"update", lambda n=number: backend.put("tasks", f"{n}", {"n": -n}, replace=True), True),
             (b"insert", lambda n=number: backend.add_epoch("run", Epoch(n + 1, n)), True),
             (b"insert", lambda n=number: backend.append_block("run", 0, block(n)), None),
-            (b"insert", lambda n=number: backend.append_scores("run", 0, scores(n)), None),
+            (
+                b"insert",
+                lambda n=number: backend.append_scores("run", 0, scores(2 * n), scores(2 * n + 1)),
+                None,
+            ),
             (b"dacapo.weights.chunks", lambda n=number: backend.put_blob("run", f"{n}", [b"old"]), None),
             (b"dacapo.weights.files", lambda n=number: backend.put_blob("run", f"{n}", [b"old"]), None),
             (b"findAndModify", lambda n=number: backend.put_blob("run", f"{n}", [b"x"]), None),
@@ -65,7 +69,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(mongo_place: MongoPlace, pro
             assert command() is answer
             assert proxy.cuts == 0
     assert len(backend.blocks("run", 0)) == ROUNDS
-    assert [record.iteration for record in backend.scores("run", 0)] == list(range(ROUNDS))
+    assert [record.iteration for record in backend.scores("run", 0)] == list(range(2 * ROUNDS))
     assert backend.epochs("run") == [Epoch(0, 0), *(Epoch(n + 1, n) for n in range(ROUNDS))]
     assert backend.blobs("run") == sorted(f"{n}" for n in range(ROUNDS))
     assert backend.keys("tasks") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -390,7 +391,8 @@ def test_a_damaged_file_of_standings_is_passed_over_and_replaced(tmp_path, caplo
     assert found.about == "run a" and found.repair is not None
     found.repair()
     assert top(stores_of(FileBackend(tmp_path), tmp_path)) == [("a", 0.5, 10), ("b", 0.5, 10)]
-    assert yaml.safe_load(path.read_bytes())["standings"][0]["parameters"] == "t_0.3"
+    kept = json.loads(yaml.safe_load(path.read_bytes())["standings"])
+    assert kept[0]["parameters"] == "t_0.3"
 
 
 # MongoDB

@@ -87,6 +87,9 @@ def test_of_two_that_store_twins_at_once_at_most_one_stays(backend):
 
 
 def test_a_twin_that_comes_in_between_is_seen(backend, monkeypatch):
+    """On MongoDB too where the database was prepared before an index kept twins apart."""
+    if isinstance(backend, MongoBackend):
+        backend._connection.collection("dacapo.documents.runs").drop_index("alone_1")
     put = type(backend).put
 
     def meanwhile(self: Any, collection: str, key: str, document: Any, *, replace: bool = False) -> bool:

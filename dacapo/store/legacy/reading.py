@@ -286,10 +286,10 @@ class WithOldData:
             self._begin_first(run, epoch)
         self.inner.append_block(run, epoch, block)
 
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
         """Add scores, behind the old ones."""
         self._begin_first(run, epoch)
-        self.inner.append_scores(run, epoch, record)
+        self.inner.append_scores(run, epoch, *records)
 
     def tail(self, run: str, epoch: int) -> Tail:
         """Return the end of an epoch's stats."""

@@ -30,12 +30,13 @@ from dacapo.store.previews import Outline
 from dacapo.store.standings import Standing
 from dacapo.store.twins import NAMED
 
-from . import comparing, finding, merging, moving, progress, records, roles, schema
+from . import adding, comparing, finding, merging, moving, progress, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
 from .queue import MongoQueue
 from .records import Entry, beginning
+from .scores import Scores
 from .server import Server
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class MongoBackend(MongoQueue, StoreBackend):
         self._connection = Connection(server, name)
         self._blobs = Blobs(self._connection)
         self._claims = Claims(self._connection)
+        self._scores = Scores(self._connection)
+        self._guarded: dict[str, bool] = {}  # collections whose index refuses twins
         if _opened.get(opened := (self._connection.server, name)) != os.getpid():
             logger.info("%s", schema.describe(self._connection))
             schema.prepare_if_allowed(self._connection)
@@ -118,6 +121,19 @@ class MongoBackend(MongoQueue, StoreBackend):
 
         self._connection.write(f"storing {key} among the {collection}", put)
         return True
+
+    def add(self, collection: str, key: str, document: Document) -> str | None:
+        """Insert and look for twins in one request, where an index refuses those of the same moment."""
+        name = schema.collection_of(collection)
+        if name not in self._guarded and collection in NAMED:
+            self._guarded[name] = adding.is_guarded(self._connection, name)
+        if not self._guarded.get(name):
+            return super().add(collection, key, document)
+        entry = records.write_document(key, document) | finding.listed(collection, document)
+        if adding.add(self._connection, name, entry | finding.named(collection, key)):
+            return None
+        twins = self.twins(collection, key)
+        return twins[0] if twins and self.get(collection, key) is None else key
 
     def get(self, collection: str, key: str) -> Document | None:
         with self._connection.explained(f"reading {key} of the {collection}"):
@@ -263,21 +279,11 @@ class MongoBackend(MongoQueue, StoreBackend):
     def merge_blocks(self, run: str, epoch: int, merged: list[Block]) -> bool:
         return all(merging.merge(self._connection, run, epoch, block) for block in merged)
 
-    def append_scores(self, run: str, epoch: int, record: ScoresRecord) -> None:
-        """Insert the scores behind the newest; if somebody was quicker, behind theirs."""
-        key, token = records.epoch_key(run, epoch), records.token()
-        while True:
-            with self._connection.explained(f"reading the scores of run {run}"):
-                newest = self._newest(schema.SCORES, key, {"sequence": 1})
-            sequence = newest["sequence"] + 1 if newest else 0
-            entry = records.write_scores(run, epoch, sequence, record)
-            if self._connection.create(schema.SCORES, entry | {"token": token}):
-                return
+    def append_scores(self, run: str, epoch: int, *records: ScoresRecord) -> None:
+        self._scores.append(run, epoch, records)
 
     def scores(self, run: str, epoch: int) -> list[ScoresRecord]:
-        with self._connection.explained(f"reading the scores of run {run}"):
-            found = self._log(schema.SCORES, records.epoch_key(run, epoch)).sort("_id")
-            return [records.read_scores(entry) for entry in found]
+        return self._scores.read(run, epoch)
 
     def remove_stats(self, run: str) -> bool:
         return self._remove_logs(run, schema.STATS)

@@ -8,6 +8,7 @@ belongs to a run or an epoch in order.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,18 +155,31 @@ def read_outline(entry: Entry, metric: str | None) -> Outline | Block | None:
     return Outline(entry["sequence"], entry.get("span", 1), entry["first"], entry["last"], previews)
 
 
-def write_scores(run: str, epoch: int, sequence: int, record: ScoresRecord) -> Entry:
-    """Return the entry of scores: labels as plain data, the numbers packed."""
-    return {
-        "_id": log_key(run, epoch, sequence),
-        "run": str(run),
-        "epoch": epoch,
-        "sequence": sequence,
-        "iteration": record.iteration,
-        "dataset": record.dataset,
-        "labels": write_document("", {"parameters": record.parameters, "criteria": record.criteria}),
-        "values": np.ascontiguousarray(record.values, "<f8").tobytes(),
-    }
+def write_scores(run: str, epoch: int, added: Sequence[ScoresRecord]) -> Iterator[Entry]:
+    """Yield the entry of each of some scores, without its place: labels as plain data, the numbers packed.
+
+    Labels that several have in common are written once.
+    """
+    written: dict[tuple[int, int], Entry] = {}
+    for record in added:
+        same = id(record.parameters), id(record.criteria)
+        if same not in written:
+            labels = {"parameters": record.parameters, "criteria": record.criteria}
+            written[same] = write_document("", labels)
+        yield {
+            "run": str(run),
+            "epoch": epoch,
+            "iteration": record.iteration,
+            "dataset": record.dataset,
+            "labels": written[same],
+            "values": np.ascontiguousarray(record.values, "<f8").tobytes(),
+            "token": token(),
+        }
+
+
+def place(entry: Entry, sequence: int) -> Entry:
+    """Return an entry of scores at its place among those of its epoch."""
+    return {"_id": log_key(entry["run"], entry["epoch"], sequence), "sequence": sequence, **entry}
 
 
 def read_scores(entry: Entry) -> ScoresRecord:

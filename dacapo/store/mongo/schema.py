@@ -17,7 +17,7 @@ from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
 from dacapo.store.twins import NAMED
 
-from . import finding
+from . import adding, finding
 from .connection import Connection
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,10 @@ def prepare(connection: Connection) -> list[str]:
         index = partial(connection.collection(collection_of(kind)).create_index, finding.FOLDED)
         connection.write(f"indexing {collection_of(kind)}", index)
         finding.refresh_names(connection, collection_of(kind), kind)
+        alone = partial(
+            connection.collection(collection_of(kind)).create_index, adding.ALONE, unique=True, sparse=True
+        )
+        connection.write(f"indexing {collection_of(kind)}", alone)
     made.append(f"{RUNS}, indexed by {', '.join(finding.INDEXED)}")
     meta = {"format": FORMAT, "written_by": f"dacapo {version('dacapo')}"}
     connection.write(
