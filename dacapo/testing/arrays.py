@@ -56,7 +56,7 @@ def a_part_equals_a_slice_of_the_whole(config: Config) -> None:
         index: Any = (..., *(slice(b, e) for b, e in zip(begin, end, strict=True)))
         demand(
             _same(array[part], whole[index]),
-            f"{part} reads otherwise than as a part of {roi}; _read gets slices in voxels, from the first voxel on",
+            f"{part} reads otherwise than as a part of {roi}; _read gets slices, in voxels",
         )
 
 

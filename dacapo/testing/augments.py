@@ -45,8 +45,8 @@ def image_and_labels_move_together(config: Config) -> None:
         agreement = abs(np.corrcoef(image.ravel(), labels.ravel())[0, 1]) if labels.any() else 1.0
         demand(
             agreement > 0.6,
-            f"objects of the image and of the labels are {agreement:.0%} correlated afterwards; move both alike, "
-            "by the deformation of a SpatialAugment",
+            f"objects of the image and of the labels are {agreement:.0%} correlated afterwards; move both "
+            "alike, by the deformation of a SpatialAugment",
         )
         demand(
             mask is not None and np.mean((mask > 0) == labels) > 0.95,
@@ -117,7 +117,7 @@ def _augment(config: Config) -> tuple[Augment, int]:
 
 
 def _source(dims: int) -> PatchSource:
-    labels = blobs((SIZE * 2,) * dims, count=14)
+    labels = blobs((SIZE * 2,) * dims, count=12, radii=(4, 7))
     # Away from the border, so that what is turned is not lost.
     labels[tuple(np.moveaxis(np.indices(labels.shape), 0, -1)[_rim(labels.shape)].T)] = 0
     image, mask = image_of(labels), (labels > 0).astype(np.uint8)

@@ -145,7 +145,8 @@ def _demand_fit(dataset: Dataset, what: str, array: Array) -> None:
     raw = dataset.raw
     demand(
         array.dims == raw.dims and list(array.units) == list(raw.units),
-        f"the {what} of {dataset.name} has {array.dims} axes in {array.units}, its image {raw.dims} in {raw.units}",
+        f"the {what} of {dataset.name} has {array.dims} axes in {array.units}, "
+        f"its image {raw.dims} in {raw.units}",
     )
     demand(
         array.roi.intersects(raw.roi),

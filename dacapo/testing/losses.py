@@ -54,7 +54,7 @@ def a_loss_is_finite_where_nothing_counts(config: Config) -> None:
     _, target, weight = _one_hot()
     prediction = torch.randn_like(target).requires_grad_()
     loss = build(config).compute(prediction, target, torch.zeros_like(weight))
-    demand(bool(loss.isfinite()), f"the loss is {float(loss)} where everything weighs 0; it should be 0")
+    demand(bool(loss.isfinite()), f"the loss is {loss.detach()} where everything weighs 0; it should be 0")
     (gradient,) = torch.autograd.grad(loss, prediction, allow_unused=True)
     demand(gradient is None or not gradient.any(), "there is a gradient where everything weighs 0")
 
@@ -64,7 +64,7 @@ def demand_gradient(loss: Loss, target: torch.Tensor, weight: torch.Tensor | Non
     prediction = torch.randn_like(target).requires_grad_()
     value = loss.compute(prediction, target, weight)
     demand(value.dim() == 0, f"the loss has shape {tuple(value.shape)}, and should be one number")
-    demand(bool(value.isfinite()), f"the loss of noise is {float(value)}, and should be finite")
+    demand(bool(value.isfinite()), f"the loss of noise is {value.detach()}, and should be finite")
     demand(value.requires_grad, "the loss has no gradient; compute it by torch, and detach nothing")
     (gradient,) = torch.autograd.grad(value, prediction, allow_unused=True)
     demand(gradient is not None, "the loss does not depend on the prediction")
@@ -89,6 +89,6 @@ def demand_masked(loss: Loss, target: torch.Tensor, weight: torch.Tensor) -> Non
     learned = int((gradient[weight == 0] != 0).sum())
     demand(
         learned == 0,
-        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight, and normalise by its sum",
+        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight, and divide by its sum",
     )
     demand(bool(gradient[weight > 0].any()), "no value that counts has a gradient")

@@ -35,7 +35,7 @@ class Situation:
 
     def tensors(self, *arrays: NDArray) -> tuple[torch.Tensor, ...]:
         """Return arrays as batches of one."""
-        return tuple(torch.from_numpy(np.asarray(data, np.float32))[None] for data in arrays)
+        return tuple(torch.from_numpy(np.array(data, np.float32))[None] for data in arrays)
 
     def prediction(self, data: NDArray) -> NumpyArray:
         """Return channels as a prediction that lies where the target does."""
