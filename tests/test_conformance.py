@@ -101,7 +101,7 @@ def test_a_type_without_an_example_fails_only_the_check_for_it():
 
 
 def test_an_example_is_made_of_defaults():
-    assert NoiseAugmentConfig.example() == NoiseAugmentConfig("example")
+    assert NoiseAugmentConfig.example() == NoiseAugmentConfig(name="example")
 
 
 def test_what_is_excused_has_to_fail():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from funlib.geometry import Roi
 
@@ -9,7 +11,7 @@ from dacapo.config import Config, build
 from dacapo.errors import DataError, InvalidConfig
 from dacapo.experiments.trainers import Augment, Patch, SpatialAugment
 from dacapo.experiments.trainers.batches import BatchMaker
-from dacapo.experiments.trainers.configs import AugmentConfig, PatchTrainerConfig
+from dacapo.experiments.trainers.configs import PatchTrainerConfig
 from dacapo.experiments.trainers.deformation import Deformation
 from dacapo.experiments.trainers.patch_source import PatchShape, PatchSource
 
@@ -151,9 +153,7 @@ def _patch(dims: int, augment: Augment | None = None, seed: int = 0) -> Patch:
     return patch
 
 
-def _samples(
-    augments: list[AugmentConfig], dims: int
-) -> list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def _samples(augments: list[Any], dims: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     trainer = PatchTrainerConfig("patches", augments=augments)
     training = Training.of(trainer, dims=dims)
     maker = BatchMaker(trainer, [training.volume], training.model, training.task, 0)

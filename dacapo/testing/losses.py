@@ -89,6 +89,6 @@ def demand_masked(loss: Loss, target: torch.Tensor, weight: torch.Tensor) -> Non
     learned = int((gradient[weight == 0] != 0).sum())
     demand(
         learned == 0,
-        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight, and divide by its sum",
+        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight first",
     )
     demand(bool(gradient[weight > 0].any()), "no value that counts has a gradient")
