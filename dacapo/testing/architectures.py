@@ -171,6 +171,7 @@ def training_gives_gradients(config: Config) -> None:
         f"in training {tuple(outs[0].shape)} comes out first, and in eval mode {tuple(shape)}; the first "
         "should be the one of full resolution",
     )
+    demand(all(each.requires_grad for each in outs), "its output has no gradient; detach nothing on the way")
     torch.stack([each.float().square().mean() for each in outs]).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
     demand(any(g.any() for g in gradients), "no gradient reaches its weights; detach nothing on the way")

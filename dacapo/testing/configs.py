@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import typing
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -50,16 +51,21 @@ def is_qualified(config: Config) -> None:
 def is_light(config: Config) -> None:
     """Importing the config does not import what does the work."""
     module = type(config).__module__
-    code = (
-        f"import sys; sys.path[:] = {sys.path}; import {module}; print(*sorted({HEAVY} & sys.modules.keys()))"
+    heavy = _heavy_imports(module, tuple(sys.path))
+    demand(
+        not heavy,
+        f"importing {module} also imports {heavy}; move what needs them to the module of the component, and "
+        "name that by implemented_by",
     )
+
+
+@lru_cache(maxsize=256)  # most types share their module, and a new process takes half a second
+def _heavy_imports(module: str, path: tuple[str, ...]) -> str:
+    found = f"print(*sorted({HEAVY} & sys.modules.keys()))"
+    code = f"import sys; sys.path[:] = {list(path)}; import {module}; {found}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     demand(done.returncode == 0, f"{module} cannot be imported in a new process: {done.stderr.strip()}")
-    demand(
-        not done.stdout.strip(),
-        f"importing {module} also imports {done.stdout.strip()}; move what needs them to the module of the "
-        "component, and name that by implemented_by",
-    )
+    return done.stdout.strip()
 
 
 @check(EVERY_CONFIG)
