@@ -68,8 +68,8 @@ class Offer:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it needs no provenance: bare names belong to DaCapo itself."""
-        return "." not in self.name
+        """Whether it needs no provenance: what comes with DaCapo itself is always there."""
+        return "." not in self.name and self.dist == HOME
 
     def load(self) -> Any:
         """Import the type; say who is to blame when that fails."""

@@ -182,6 +182,6 @@ def _is_of_configs(hint: Any) -> bool:
 
 def _are_the_same(one: Config, other: Config) -> bool:
     """Say whether configs are equal, also where they hold NaN, and would be stored alike."""
-    texts = [to_json(Documents().write(each)) for each in (one, other)]
+    texts = [to_json(Documents().write(each), sort_keys=True) for each in (one, other)]
     has_nan = from_json(texts[0]) != from_json(texts[0])
     return texts[0] == texts[1] and (has_nan or one == other)

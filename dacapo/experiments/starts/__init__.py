@@ -1,6 +1,6 @@
 """Whose weights a run begins with."""
 
-from .configs import StartConfig
-from .start import LoadedWeights, Start
+from .configs import InitialWeightsConfig, StartConfig
+from .start import InitialWeights, LoadedWeights, Start
 
-__all__ = ["LoadedWeights", "Start", "StartConfig"]
+__all__ = ["InitialWeights", "InitialWeightsConfig", "LoadedWeights", "Start", "StartConfig"]
