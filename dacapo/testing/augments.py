@@ -17,8 +17,8 @@ from dacapo.experiments.trainers.patch_source import PatchShape, PatchSource
 
 from .checks import check, demand
 from .situation import finite
-from .trainers import Training
-from .volumes import SIZE, MemoryDataset, array, blobs, image_of
+from .trainers import task_and_model
+from .volumes import SIZE, MemoryDataset, array, blobs, dataset, image_of
 
 VOXEL = 8
 DRAWS = 6  # of an augment that does something at random
@@ -155,6 +155,6 @@ def _patch(dims: int, augment: Augment | None = None, seed: int = 0) -> Patch:
 
 def _samples(augments: list[Any], dims: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     trainer = PatchTrainerConfig("patches", augments=augments)
-    training = Training.of(trainer, dims=dims)
-    maker = BatchMaker(trainer, [training.volume], training.model, training.task, 0)
+    task, model = task_and_model(dims)
+    maker = BatchMaker(trainer, [dataset(dims=dims)], model, task, 0)
     return [maker.sample(iteration, 0).patch.raw for iteration in range(DRAWS)]

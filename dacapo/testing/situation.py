@@ -65,7 +65,7 @@ def situation(config: Config) -> Situation:
         else:
             return Situation(task, gt, target, weight)
     raise AssertionError(
-        "it takes none of the ground truths that there are, but one of them should do; " + "; ".join(refused)
+        f"it takes no ground truth, be it ids of objects or of classes, or binary channels; {refused[-1]}"
     )
 
 
@@ -73,11 +73,12 @@ def truths(num_channels: int) -> Iterator[NumpyArray]:
     """Yield ground truth as tasks may need it: ids of objects, of classes, and binary channels."""
     for dims in (3, 2):
         objects = blobs((SIZE,) * dims)
-        classes = objects % max(num_channels, 2)
-        channels = np.stack([(objects > 0) & (objects != c) for c in range(num_channels)]).astype(np.uint8)
         yield array(objects, dims, f"ids of objects in {dims}D")
-        yield array(classes, dims, f"ids of classes in {dims}D")
-        yield array(channels, dims, f"binary channels in {dims}D")
+        for classes in range(max(num_channels, 2), 1, -1):
+            yield array(objects % classes, dims, f"ids of {classes} classes in {dims}D")
+        for channels in range(num_channels, 0, -1):
+            binary = np.stack([(objects > 0) & (objects != c) for c in range(channels)])
+            yield array(binary.astype(np.uint8), dims, f"{channels} binary channels in {dims}D")
 
 
 def same_up_to_names(one: NDArray, other: NDArray) -> bool:

@@ -118,7 +118,7 @@ class CountsWhatIsMasked(DistanceTask):
         faulty(self.predictor, class_counts=lambda original, gt, mask=None: original(gt))
 
 
-class SaysAnotherPadding(DistanceTask):
+class SeesTooLittle(DistanceTask):
     def __init__(self, config):
         super().__init__(config)
         faulty(self.predictor, gt_region_for_roi=lambda original, roi, voxel_size: roi)

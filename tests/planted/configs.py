@@ -33,7 +33,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "ScratchesTheTruth": (TASK, "ground_truth_stays_as_it_is"),
     "ForgetsTheMask": (TASK, "masked_voxels_weigh_nothing"),
     "CountsWhatIsMasked": (TASK, "class_counts_leave_out_masked_voxels"),
-    "SaysAnotherPadding": (TASK, "a_region_of_ground_truth_suffices"),
+    "SeesTooLittle": (TASK, "a_region_of_ground_truth_suffices"),
     "LossWithoutScalar": (TASK, "the_loss_is_finite_and_has_a_gradient"),
     "LossUpsideDown": (TASK, "the_truth_costs_less_than_noise"),
     "LossOfMasked": (TASK, "masked_voxels_carry_no_gradient"),

@@ -71,6 +71,11 @@ class DistanceTaskConfig(TaskConfig):
         _check_clips(self)
         _check_thresholds(self, -1)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class AffinitiesTaskConfig(TaskConfig):
@@ -131,10 +136,9 @@ class AffinitiesTaskConfig(TaskConfig):
 
     @classmethod
     def example(cls) -> Self:
-        """Return three neighbours."""
-        return cls(
-            name="example", neighborhood=[Coordinate(0, 0, 1), Coordinate(0, -2, 0), Coordinate(1, 0, 0)]
-        )
+        """Return the nearest neighbour along each axis, and one farther away."""
+        offsets = [Coordinate(1, 0, 0), Coordinate(0, 1, 0), Coordinate(0, 0, 1), Coordinate(0, -3, 0)]
+        return cls(name="example", neighborhood=offsets)
 
 
 @attrs.define(kw_only=True)
@@ -211,11 +215,6 @@ class InnerDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, 0)
-
-    @classmethod
-    def example(cls) -> Self:
-        """Return two classes."""
-        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
 
     @classmethod
     def example(cls) -> Self:
