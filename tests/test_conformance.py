@@ -52,7 +52,7 @@ AUGMENTS = [registry.load("augments", name).example() for name in registry.names
 # What their examples leave out, and types that need files.
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
-    AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)], background_as_object=True),
+    AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)]),
     PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS, warmup_iterations=3),
     GunpowderTrainerConfig("gunpowder", batch_size=2, num_data_fetchers=3, augments=AUGMENTS),
     DummyTrainerConfig("dummy", batch_size=2, mirror_augment=True),

@@ -159,9 +159,9 @@ def a_region_of_ground_truth_suffices(config: Config) -> None:
     )
     seen = region.intersect(here.gt.roi)
     cut = NumpyArray(here.gt[seen], voxel_size, seen.offset, here.gt.axis_names, name=here.gt.name)
-    away = float(np.abs(predictor.create_target(cut, roi).data - here.target[roi]).max())
+    away = float(np.abs(predictor.create_target(cut)[roi] - here.target[roi]).max())
     demand(
         away < 0.1,
-        f"a target made of no more than gt_region_for_roi asks for differs by {away:g} from that made of all; "
-        "ask for all that a target depends on, by padding()",
+        f"a target made of no more than gt_region_for_roi asks for differs by {away:g} from that made of "
+        "all; ask for all that a target depends on, by padding()",
     )

@@ -152,8 +152,8 @@ class AffinitiesPredictor(Predictor):
     def _require_dims(self, dims: int, whose: str) -> None:
         if dims != self.dims:
             raise InvalidArray(
-                f"{whose} has {dims} spatial axes, and the offsets of the affinities have {self.dims} numbers; "
-                "give each offset in the neighborhood of the task one number per axis"
+                f"{whose} has {dims} spatial axes, and the offsets of the affinities have {self.dims} "
+                "numbers; give each offset in the neighborhood of the task one number per axis"
             )
 
     def _sigma(self, voxel_size: Coordinate) -> tuple[float, ...]:
