@@ -106,7 +106,7 @@ def planted(base: type, component: str) -> type:
     attributes = {
         "__module__": __name__,
         "__doc__": "A type with one fault.",
-        base.builds or "builds_nothing": implemented_by(f"planted.components:{component}"),
+        base.builds: implemented_by(f"planted.components:{component}"),
     }
     return attrs.define(kw_only=True)(type(f"{component}Config", (base,), attributes))
 
