@@ -52,7 +52,7 @@ class Situation:
 def situation(config: Config) -> Situation:
     """Return the first situation that the task takes: volumes before sections, ids before channels.
 
-    It takes it if it makes targets and weights of it, and refuses it by raising a ``DataError``.
+    It takes it if it makes targets and weights of it, and scores; it refuses it by raising a ``DataError``.
     """
     task: Task = build(config)
     refused = []
@@ -60,6 +60,7 @@ def situation(config: Config) -> Situation:
         try:
             target = task.predictor.create_target(gt)
             weight, _ = task.predictor.create_weight(gt, target)
+            _try_to_score(Situation(build(config), gt, target, weight))
         except DataError as error:
             refused.append(f"{gt.name}: {error}")
         else:
@@ -67,6 +68,18 @@ def situation(config: Config) -> Situation:
     raise AssertionError(
         f"it takes no ground truth, be it ids of objects or of classes, or binary channels; {refused[-1]}"
     )
+
+
+def _try_to_score(here: Situation) -> None:
+    """Score the target; ground truth that the evaluator refuses is not for this task."""
+    try:
+        here.task.post_processor.set_prediction(here.prediction(here.target.data))
+        segmentation = here.task.post_processor.process(here.task.parameters[0])
+        here.task.evaluator.evaluate(segmentation, here.gt)
+    except DataError:
+        raise
+    except Exception:
+        return  # what goes wrong otherwise is for the check of it to say
 
 
 def truths(num_channels: int) -> Iterator[NumpyArray]:
