@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import attrs
 from funlib.geometry import Coordinate
@@ -70,6 +71,11 @@ class DistanceTaskConfig(TaskConfig):
         _check_clips(self)
         _check_thresholds(self, -1)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class AffinitiesTaskConfig(TaskConfig):
@@ -128,6 +134,12 @@ class AffinitiesTaskConfig(TaskConfig):
         if self.min_size < 0:
             self.refuse("min_size", "should be 0 or more")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return the nearest neighbour along each axis, and one farther away."""
+        offsets = [Coordinate(1, 0, 0), Coordinate(0, 1, 0), Coordinate(0, 0, 1), Coordinate(0, -3, 0)]
+        return cls(name="example", neighborhood=offsets)
+
 
 @attrs.define(kw_only=True)
 class HotDistanceTaskConfig(TaskConfig):
@@ -165,6 +177,11 @@ class HotDistanceTaskConfig(TaskConfig):
         _check_clips(self)
         _check_thresholds(self, -1)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class InnerDistanceTaskConfig(TaskConfig):
@@ -199,6 +216,11 @@ class InnerDistanceTaskConfig(TaskConfig):
         _check_clips(self)
         _check_thresholds(self, 0)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class OneHotTaskConfig(TaskConfig):
@@ -229,6 +251,11 @@ class OneHotTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return three classes."""
+        return cls(name="example", classes=["background", "a", "b"])
+
 
 @attrs.define(kw_only=True)
 class DummyTaskConfig(TaskConfig):
@@ -242,6 +269,11 @@ class DummyTaskConfig(TaskConfig):
     def check(self) -> None:
         if self.embedding_dims < 1:
             self.refuse("embedding_dims", "should be 1 or more")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return two channels."""
+        return cls(name="example", embedding_dims=2, detection_threshold=0.5)
 
 
 _OfDistances = DistanceTaskConfig | HotDistanceTaskConfig | InnerDistanceTaskConfig
