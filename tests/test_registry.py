@@ -91,8 +91,8 @@ def test_two_packages_under_one_name_are_refused_when_used_naming_both():
 
 
 def test_the_same_offer_twice_is_one_offer():
-    table = Registry([offer("x.T", "json:JSONDecoder"), offer("x.T", "json:JSONDecoder")])
-    assert table.load("tasks", "x.T").__name__ == "JSONDecoder"
+    table = Registry([offer("x.T", "json:JSONDecoder", kind="stores")] * 2)
+    assert table.load("stores", "x.T").__name__ == "JSONDecoder"
 
 
 def test_a_broken_package_is_blamed_with_what_to_type():
