@@ -93,12 +93,13 @@ class Registry:
                 name=name,
             )
         raise MissingPlugin(
-            f"no installed package offers {name} among its {kind}{self._hint(kind, name)}",
+            f"no installed package offers {name} among its {kind}{self.hint(kind, name)}",
             kind=kind,
             name=name,
         )
 
-    def _hint(self, kind: str, name: str) -> str:
+    def hint(self, kind: str, name: str) -> str:
+        """Return the end of a sentence that says there is no such type: what may help."""
         if close := difflib.get_close_matches(name, self.names(kind), n=1):
             return f"; did you mean {close[0]}?"
         tail = name.rpartition(".")[2]

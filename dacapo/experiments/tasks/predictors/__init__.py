@@ -2,7 +2,15 @@
 
 from .distance_predictor import DistancePredictor
 from .dummy_predictor import DummyPredictor
+from .head import convolution
 from .one_hot_predictor import OneHotPredictor
-from .predictor import Predictor
+from .predictor import Predictor, channels_like
 
-__all__ = ["DistancePredictor", "DummyPredictor", "OneHotPredictor", "Predictor"]
+__all__ = [
+    "DistancePredictor",
+    "DummyPredictor",
+    "OneHotPredictor",
+    "Predictor",
+    "channels_like",
+    "convolution",
+]
