@@ -93,13 +93,12 @@ class Registry:
                 name=name,
             )
         raise MissingPlugin(
-            f"no installed package offers {name} among its {kind}{self.hint(kind, name)}",
+            f"no installed package offers {name} among its {kind}{self._hint(kind, name)}",
             kind=kind,
             name=name,
         )
 
-    def hint(self, kind: str, name: str) -> str:
-        """Return the end of a sentence that says there is no such type: what may help."""
+    def _hint(self, kind: str, name: str) -> str:
         if close := difflib.get_close_matches(name, self.names(kind), n=1):
             return f"; did you mean {close[0]}?"
         tail = name.rpartition(".")[2]

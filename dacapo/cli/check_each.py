@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dacapo.discovery import NOT_CONFIGS
 from dacapo.errors import BrokenPlugin
 from dacapo.registry import Offer
 from dacapo.testing import failures
@@ -13,18 +10,12 @@ from .contained import report_each
 
 
 def report(offer: Offer) -> list[tuple[str, str]]:
-    """Return the checks that a type fails, and why; ``imports`` and ``example`` come before all others."""
+    """Return the checks that a type fails, and why; that it can be imported comes before all of them."""
     try:
-        cls = offer.load()
+        offered = offer.load()
     except BrokenPlugin as error:
         return [("imports", str(error).partition("\n")[0])]
-    if offer.kind in NOT_CONFIGS:
-        return []
-    try:
-        example: Any = cls.example()
-    except Exception as error:
-        return [("example", _in_words(error))]
-    return [(check, _in_words(error)) for check, error in failures(example)]
+    return [(check, _in_words(error)) for check, error in failures(offered)]
 
 
 def _in_words(error: Exception) -> str:

@@ -26,23 +26,24 @@ def check_package(packages: tuple[str, ...], as_json: bool) -> None:
     """
     offers = [offer for package in packages for offer in offers_of(package)]
     reports = each("dacapo.cli.check_each", offers, SECONDS_TO_CHECK)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for offer in offers:
         found = reports[offer]
         problems = [("survives", found.how)] if isinstance(found, Ended) else found
         rows += [(offer.kind, offer.name, *problem) for problem in problems or [("all", "ok")]]
+    rows += [("unreadable", "-", "metadata", reason) for package in packages for reason in _reasons(package)]
     show(COLUMNS, rows, as_json)
     if failed := sum(row[-1] != "ok" for row in rows):
-        raise DacapoError(f"{failed} checks failed; what they demand stands in docs/plugins.md")
+        raise DacapoError(f"failed: {failed}; what each check demands says its docstring in dacapo.testing")
 
 
 def offers_of(package: str) -> list[Offer]:
     """Return what the package of that name offers; raises ``MissingPlugin`` if that is nothing."""
     found = [
         offer for _, rivals in sorted(registry.offers.items()) for offer in rivals
-        if _key(offer.dist) == _key(package)
+        if _is(package, offer.dist)
     ]  # fmt: skip
-    reasons = [one.reason for one in registry.unreadable if _key(one.dist) == _key(package)]
+    reasons = _reasons(package)
     if found:
         return found
     others = sorted({offer.dist for rivals in registry.offers.values() for offer in rivals})
@@ -56,5 +57,12 @@ def offers_of(package: str) -> list[Offer]:
     )
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _reasons(package: str) -> list[str]:
+    """Return why something of a package could not be read."""
+    return [one.reason for one in registry.unreadable if _is(package, one.dist)]
+
+
+def _is(package: str, dist: str) -> bool:
+    """Say whether a package is called so, perhaps without the dacapo in front."""
+    key, own = (re.sub(r"[-_.]+", "-", name).lower() for name in (package, dist))
+    return own in (key, f"dacapo-{key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -50,14 +51,10 @@ def _offers_called(name: str) -> list[Offer]:
     ]  # fmt: skip
     exact = [offer for offer in found if offer.name == name]
     if not found:
-        kinds = {kind for kind, _ in registry.offers}
-        close = [hint for kind in sorted(kinds) if "did you mean" in (hint := registry.hint(kind, name))]
-        raise MissingPlugin(
-            f"no installed package offers {name}"
-            f"{close[0] if close else '; see what there is with  dacapo plugins'}",
-            kind="",
-            name=name,
-        )
+        known = {full for _, full in registry.offers}
+        close = difflib.get_close_matches(name, {*known, *(one.rpartition(".")[2] for one in known)}, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see what there is with  dacapo plugins"
+        raise MissingPlugin(f"no installed package offers {name}; {hint}", kind="", name=name)
     return exact or found
 
 

@@ -1,10 +1,13 @@
-"""The command on a store with a run, and on an empty one."""
+"""What DaCapo asks of every command, and this one on an empty store and on one with a run."""
 
 from click.testing import CliRunner
 
 from dacapo.cli import cli
 from dacapo.store import create_config_store
-from dacapo.testing import tiny_run
+from dacapo.testing import conformance, tiny_run
+from dacapo_acme.command import acme
+
+test_conformance = conformance([acme])
 
 
 def test_runs_are_counted_by_task(tmp_path, monkeypatch):

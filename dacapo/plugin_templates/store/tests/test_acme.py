@@ -1,15 +1,10 @@
 """What DaCapo asks of every store, and that options lead to this one."""
 
-import pytest
-
 from dacapo.store import create_config_store
-from dacapo.testing import stores
+from dacapo.testing import conformance
 from dacapo_acme.backend import AcmeBackend
 
-
-@pytest.mark.parametrize("check", stores.CHECKS, ids=lambda check: check.__name__)
-def test_store(check, tmp_path):
-    check(lambda: AcmeBackend(tmp_path))
+test_conformance = conformance([AcmeBackend])
 
 
 def test_options_lead_here(tmp_path):
