@@ -46,11 +46,11 @@ from dacapo.store.files import FileBackend  # noqa: E402
 from dacapo.store.memory import MemoryBackend  # noqa: E402
 from dacapo.store.mongo import MongoBackend, connection  # noqa: E402
 from dacapo.store.stats_store import StatsStore  # noqa: E402
+from dacapo.testing import tiny_run  # noqa: E402
 from dacapo.train import train_run  # noqa: E402
 from mongo_places import fresh_place  # noqa: E402
 from mongod import Mongod  # noqa: E402
 from scripted import observe  # noqa: E402
-from tiny import tiny_run  # noqa: E402
 
 Row = dict[str, str]
 
@@ -131,7 +131,7 @@ IMPATIENT = """
 import os, sys, threading, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 from dacapo.experiments.run import Run
 from dacapo.store.weights_store import WeightsStore
 from dacapo.train import train_run

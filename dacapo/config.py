@@ -100,6 +100,22 @@ class Config:
             f"{type(self).__name__} {self.name!r}: {field_name} = {getattr(self, field_name)!r}: {allowed}"
         )
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return a small config that can be built, and run on a CPU in a second: what the kit checks.
+
+        Without one of its own a type makes it of its defaults, and is called "example"; raises
+        ``InvalidConfig`` if there are fields without a default.
+        """
+        fields = {f.name: f for f in attrs.fields(cls) if f.init}
+        values = {"name": "example"} if "name" in fields else {}
+        if lacking := [n for n, f in fields.items() if f.default is attrs.NOTHING and n not in values]:
+            raise InvalidConfig(
+                f"{cls.__name__} has no example: {', '.join(lacking)} should be given; add a classmethod "
+                "example() that returns a small config which can be built and run"
+            )
+        return cls(**values)
+
     def verify(self) -> tuple[bool, str]:
         """Say whether what the config points at exists, and if not, what is missing."""
         return True, ""

@@ -46,8 +46,8 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, P
     """Train and validate one tiny run for all tests; its data is below, its runs in ``runs``."""
     from dacapo.experiments.run import Run
     from dacapo.store.create_store import create_config_store
+    from dacapo.testing import tiny_run
     from dacapo.train import train_run
-    from tiny import tiny_run
 
     folder = tmp_path_factory.mktemp("trained")
     config = tiny_run(folder / "data", num_iterations=8, validation_interval=4)

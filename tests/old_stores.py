@@ -19,8 +19,8 @@ import yaml
 
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.testing.tiny import tiny_volume as volume
 from mongo_places import MongoPlace
-from tiny import volume
 
 ERAS = ("seed", "0.3.5")
 KINDS = ("runs", "tasks", "datasplits", "arrays", "architectures", "trainers")

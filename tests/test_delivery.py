@@ -20,10 +20,10 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.mongo import connection
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
 from mongo_places import MongoPlace
 from proxy import Proxy
-from tiny import tiny_run
 
 ITERATIONS = 8
 

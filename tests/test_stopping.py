@@ -16,8 +16,8 @@ from dacapo.errors import Stopped
 from dacapo.experiments.run import Run
 from dacapo.stopping import SIGNALS, StopRequest, stop_requests
 from dacapo.store.create_store import create_stats_store, create_weights_store
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
-from tiny import tiny_run
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ from dacapo.errors import InvalidRequest, NotFound, Stopped
 from dacapo.experiments.datasplits import DummyDataSplitConfig
 from dacapo.experiments.run import Run
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
-from tiny import tiny_run
 
 CHILD = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 from dacapo.experiments.run import Run
 from dacapo.train import train_run
 train_run(Run(tiny_run(Path({data!r}), **{changes!r})), do_validate=False, device="cpu")

@@ -17,8 +17,9 @@ from dacapo.store.create_store import (
     create_stats_store,
     create_weights_store,
 )
+from dacapo.testing.tiny import tiny_dataset as dataset
+from dacapo.testing.tiny import tiny_run
 from dacapo.validate import validate_run
-from tiny import dataset, tiny_run
 
 
 def test_scores_are_stored_with_their_labels(trained):

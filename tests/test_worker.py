@@ -21,8 +21,8 @@ from dacapo.experiments.run_config import RunConfig
 from dacapo.stopping import StopRequest
 from dacapo.store.create_store import create_queue, create_stats_store, create_weights_store
 from dacapo.store.queue import Queue
+from dacapo.testing import tiny_run
 from dacapo.worker import Worker, work
-from tiny import tiny_run
 
 # Stands for  dacapo train : does what the name of the run says.
 VERB = """

@@ -1,62 +1,70 @@
-"""The list of checks for a config, and the ways to run them."""
+"""Checks for configs of every kind: offered, light, kept by every store, explained, built from."""
 
 from __future__ import annotations
 
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import typing
 from typing import Any
 
 import attrs
 import yaml
 
-from dacapo.config import Config, UnknownConfig, build
+from dacapo.config import Config, UnknownConfig, build, checker, unknown_parts
 from dacapo.documents import FROM, Documents, from_json, to_json
+from dacapo.errors import InvalidConfig
 from dacapo.registry import Registry, registry
 
-Check = Callable[[Config], None]
-HEAVY = ("torch", "zarr", "tensorstore", "pymongo", "scipy", "numba", "skimage", "neuroglancer")
-checks: dict[str, Check] = {}
+from .checks import EVERY_CONFIG, EVERY_TYPE, check, demand
+
+HEAVY = {"torch", "zarr", "tensorstore", "pymongo", "scipy", "numba", "skimage", "neuroglancer"}
 
 
-def check(function: Check) -> Check:
-    """Add a check to the list; its docstring is what it demands."""
-    checks[function.__name__] = function
-    return function
+@check(EVERY_TYPE)
+def has_an_example(cls: type[Config]) -> None:
+    """``example()`` of the type returns one of it, the same each time: what all other checks look at."""
+    example = cls.example()
+    demand(type(example) is cls, f"example() returned a {type(example).__name__}; return cls(...)")
+    demand(
+        example == cls.example(), "example() returned another one the second time; leave out what is random"
+    )
 
 
-def demand(holds: bool, otherwise: str) -> None:
-    """Fail with a reason; unlike ``assert`` also when Python runs optimised."""
-    if not holds:
-        raise AssertionError(otherwise)
-
-
-@check
+@check(EVERY_CONFIG)
 def is_offered(config: Config) -> None:
     """The type is declared as an entry point, in the group of its kind."""
     registry.offer_of(type(config))
 
 
-@check
+@check(EVERY_CONFIG)
 def is_qualified(config: Config) -> None:
     """The name it is offered under is its class's, behind its package's unless it is DaCapo's own."""
     offer = registry.offer_of(type(config))
     provider, _, cls = offer.name.rpartition(".")
-    demand(cls == type(config).__name__, f"{offer.name} should end with {type(config).__name__}")
+    mine = type(config).__name__
+    demand(cls == mine, f"it is offered as {offer.name}; the name of the entry point should end with {mine}")
     ours = offer.target.startswith("dacapo.")
-    demand(bool(provider) != ours, f"{offer.name} should read <package>.{cls}")
+    demand(bool(provider) != ours, f"it is offered as {offer.name}; bare names are DaCapo's: <package>.{cls}")
 
 
-@check
+@check(EVERY_CONFIG)
 def is_light(config: Config) -> None:
     """Importing the config does not import what does the work."""
-    code = f"import sys, {type(config).__module__}; print(*(m for m in {HEAVY} if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    demand(not done.stdout.strip(), f"importing {type(config).__module__} also imports {done.stdout.strip()}")
+    module = type(config).__module__
+    code = (
+        f"import sys; sys.path[:] = {sys.path}; import {module}; print(*sorted({HEAVY} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    demand(done.returncode == 0, f"{module} cannot be imported in a new process: {done.stderr.strip()}")
+    demand(
+        not done.stdout.strip(),
+        f"importing {module} also imports {done.stdout.strip()}; move what needs them to the module of the "
+        "component, and name that by implemented_by",
+    )
 
 
-@check
+@check(EVERY_CONFIG)
 def survives_storing(config: Config) -> None:
     """Written as JSON, YAML or BSON and read back, the config is equal to itself."""
     # Imported here: only this check needs it, and plugin authors may run the others without.
@@ -70,10 +78,13 @@ def survives_storing(config: Config) -> None:
         "BSON": bson.decode(bson.encode(document)),
     }
     for form, copy in copies.items():
-        demand(documents.read(copy, type(config)) == config, f"changed by {form}")
+        demand(
+            documents.read(copy, type(config)) == config,
+            f"it is another after {form}; keep in its fields what that can hold, and let == compare them all",
+        )
 
 
-@check
+@check(EVERY_CONFIG)
 def survives_absence(config: Config) -> None:
     """Where the package is not installed, the document is kept word for word."""
     document = Documents().write(config)
@@ -81,76 +92,78 @@ def survives_absence(config: Config) -> None:
     others = [offer for rivals in registry.offers.values() for offer in rivals if offer.dist != mine]
     elsewhere = Documents(Registry(others))
     kept: Any = elsewhere.read(document, type(config))
-    demand(isinstance(kept, UnknownConfig), "was read although its package is absent")
-    demand(elsewhere.write(kept) == document, "the kept document is not the same")
+    demand(isinstance(kept, UnknownConfig), "it was read although its package is absent")
+    demand(
+        elsewhere.write(kept) == document, "where its package is absent, its document is not kept as it is"
+    )
 
 
-@check
+@check(EVERY_CONFIG)
 def survives_a_worker(config: Config) -> None:
     """The config can be sent to another process."""
-    demand(pickle.loads(pickle.dumps(config)) == config, "changed on the way to another process")
+    try:
+        copy = pickle.loads(pickle.dumps(config))
+    except Exception as error:
+        raise AssertionError(f"it cannot be pickled: {error}; define it at the top of a module") from error
+    demand(copy == config, "it is another in another process; keep nothing outside of its fields")
 
 
-@check
+@check(EVERY_CONFIG)
 def explains_itself(config: Config) -> None:
     """The type has a docstring, and every field a type and a help text."""
-    demand(bool(type(config).__doc__), "no docstring")
+    demand(bool((vars(type(config)).get("__doc__") or "").strip()), "it has no docstring; say what it is for")
     for one in attrs.fields(type(config)):
-        demand(one.type is not None, f"{one.name} has no type")
-        demand(bool(one.metadata.get("help_text")), f"{one.name} has no help_text")
+        demand(one.type is not None, f"{one.name} has no type; annotate it")
+        demand(bool(one.metadata.get("help_text")), f'{one.name} has no help; declare it by field("help")')
 
 
-@check
+@check(EVERY_CONFIG)
+def refuses_nonsense(config: Config) -> None:
+    """A value of the wrong type raises an error of DaCapo that names the field."""
+    documents = Documents()
+    document, hints = documents.write(config), typing.get_type_hints(type(config))
+    for one in attrs.fields(type(config)):
+        nonsense = {"no": {"such": "value"}}
+        if one.name not in document or checker(hints[one.name]) is None or _holds(hints[one.name], nonsense):
+            continue
+        try:
+            read = documents.read({**document, one.name: nonsense}, type(config))
+        except InvalidConfig as error:
+            demand(
+                one.name in str(error),
+                f"refusing {one.name} = {nonsense} it did not say which field: {error}",
+            )
+        else:
+            # What should be a config may be one of a package that is not installed: it is kept.
+            kept = bool(unknown_parts(read))
+            demand(kept, f"{one.name} = {nonsense} was taken; annotate the field with what it may hold")
+
+
+def _holds(hint: Any, value: Any) -> bool:
+    """Say whether a value is fine for a hint, such as one of any dictionary."""
+    check_value = checker(hint)
+    try:
+        return check_value is None or check_value(value) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+@check(EVERY_CONFIG)
 def has_provenance(config: Config) -> None:
     """A document of a type that is not DaCapo's own says which package it comes from."""
     offer = registry.offer_of(type(config))
     written = Documents().write(config).get(FROM)
-    demand(written == (None if offer.is_ours else offer.requirement), f"{FROM} is {written!r}")
+    wanted = None if offer.is_ours else offer.requirement
+    demand(
+        written == wanted, f"{FROM} in its document is {written!r}, and should be {wanted!r}; reinstall it"
+    )
 
 
-@check
+@check(EVERY_CONFIG)
 def builds(config: Config) -> None:
     """The component it describes can be built, and building does not change the config."""
     before = Documents().write(config)
-    build(config)
-    demand(Documents().write(config) == before, "changed by building from it")
-
-
-def failures(config: Config, excused: Iterable[str] = ()) -> Iterator[tuple[str, Exception]]:
-    """Yield the checks that a config fails, with what each had to say.
-
-    A check that was excused and passes counts as a failure too, so that excuses do not outlive
-    their reason.
-    """
-    for name, function in checks.items():
-        try:
-            function(config)
-        except Exception as error:
-            if name not in excused:
-                yield name, error
-        else:
-            if name in excused:
-                yield name, AssertionError(f"{name} was excused, and passes")
-
-
-def conformance(configs: list[Any], excused: Mapping[str, str] | None = None) -> Any:
-    """Make a pytest test of every check on every config; ``excused`` maps a check to its reason."""
-    # Imported here: the kit also runs without pytest, through ``failures``.
-    import pytest
-
-    reasons = excused or {}
-
-    def marks(name: str) -> tuple[Any, ...]:
-        return (pytest.mark.xfail(reason=reasons[name], strict=True),) if name in reasons else ()
-
-    cases = [
-        pytest.param(config, function, id=f"{type(config).__name__}-{name}", marks=marks(name))
-        for config in configs
-        for name, function in checks.items()
-    ]
-
-    @pytest.mark.parametrize(("config", "function"), cases)
-    def test_conformance(config: Config, function: Check) -> None:
-        function(config)
-
-    return test_conformance
+    demand(hasattr(config, config.builds) or not config.builds, f"it says no {config.builds}: what it builds")
+    if config.builds:
+        build(config)
+    demand(Documents().write(config) == before, "building from it changed it; copy what has to be changed")

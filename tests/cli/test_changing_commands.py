@@ -7,8 +7,8 @@ import pytest
 from dacapo.experiments.starts.configs import StartConfig
 from dacapo.store.changes import trashed
 from dacapo.store.create_store import create_config_store, create_stores
+from dacapo.testing import tiny_run
 from stored_runs import content, fill, run_config
-from tiny import tiny_run
 
 
 @pytest.fixture

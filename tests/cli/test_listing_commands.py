@@ -6,7 +6,7 @@ import pytest
 
 from dacapo.cli import listing
 from dacapo.store.create_store import create_config_store
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dacapo.experiments.training_stats import TrainingIterationStats, TrainingSt
 from dacapo.store.backend import Claim
 from dacapo.store.create_store import create_array_store, create_config_store, create_stats_store, take_lease
 from dacapo.store.holder import Holder
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from dacapo.documents import write
 from dacapo.options import Options
 from dacapo.store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.mongo import backend, connection
+from dacapo.testing import tiny_run
 from mongo_places import MongoPlace
-from tiny import tiny_run
 
 CANARY = "hunter2"
 VERBS = (

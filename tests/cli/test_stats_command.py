@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from dacapo.cli import cli
 from dacapo.store.create_store import create_config_store, create_stats_store
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 
 def call(*arguments: str) -> Result:

@@ -13,11 +13,11 @@ import yaml
 from dacapo.documents import write
 from dacapo.store import create_config_store, create_stats_store
 from dacapo.store.mongo import connection
+from dacapo.testing import tiny_run
 from dacapo.testing.stores import stats_of
 from mongo_places import MongoPlace
 from mongod import Mongod
 from proxy import Proxy
-from tiny import tiny_run
 
 LIMIT = 30.0
 ADVICE = "Check that the server runs, that mongo_db_host and its port are right"

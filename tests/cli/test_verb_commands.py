@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dacapo.cli import cli
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 
 @pytest.fixture

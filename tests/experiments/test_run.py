@@ -16,8 +16,8 @@ from dacapo.experiments.run_config import parts
 from dacapo.experiments.tasks import DistanceTaskConfig
 from dacapo.experiments.training_stats import TrainingIterationStats
 from dacapo.store.create_store import create_stats_store, create_weights_store
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
-from tiny import tiny_run
 
 
 @pytest.fixture

@@ -17,10 +17,9 @@ from dacapo.documents import write
 from dacapo.errors import NotAllowed
 from dacapo.store.mongo import MongoBackend, backend, connection, roles
 from dacapo.store.mongo.server import Server
-from dacapo.testing import stores
+from dacapo.testing import stores, tiny_run
 from mongo_places import MongoPlace, empty
 from mongod import Mongod
-from tiny import tiny_run
 
 PASSWORD = "hunter2"
 PEOPLE = {"admin": roles.ADMIN, "trainer": roles.TRAINER, "viewer": roles.VIEWER}

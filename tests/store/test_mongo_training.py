@@ -9,9 +9,9 @@ import pytest
 from dacapo.experiments.run import Run
 from dacapo.store import create_array_store, create_config_store, create_stats_store, create_weights_store
 from dacapo.store.deletion import delete_run
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
 from mongo_places import MongoPlace
-from tiny import tiny_run
 
 
 def test_a_run_is_trained_gone_on_with_and_deleted(

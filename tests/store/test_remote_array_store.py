@@ -14,7 +14,7 @@ from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
 from dacapo.store.array_store import LocalArrayIdentifier, LocalContainerIdentifier
 from dacapo.store.create_store import create_array_store, create_config_store
 from dacapo.store.remote_array_store import RemoteArrayStore
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 
 @pytest.fixture
