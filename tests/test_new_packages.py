@@ -1,4 +1,4 @@
-"""A new package of every sort, made, built and installed by pip as an author would: its tests pass unedited."""
+"""A new package of every sort, made and installed by pip as an author would: its tests pass unedited."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dacapo.cli import cli
 from dacapo.cli.plugin_new import sorts
 
 CHECKED = ("array", "command", "compute-context", "loss", "store")  # the quick ones
@@ -29,9 +31,10 @@ def run(*words: object, **environment: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make and install a package of every sort; they lie in ``packages``, and installed in ``site``."""
     folder = tmp_path_factory.mktemp("new")
-    packages = [folder / "packages" / sort for sort in sorts()]
+    packages = [folder / "packages" / f"new-{sort}" for sort in sorts()]
     for sort, package in zip(sorts(), packages, strict=True):
-        run("dacapo", "plugins", "new", f"new-{sort}", f"--{sort}", "--folder", package)
+        words = ["plugins", "new", f"new-{sort}", f"--{sort}", "--folder", str(package)]
+        assert CliRunner().invoke(cli, words).exit_code == 0
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-index")
     run("pip", "install", *options, "--target", folder / "site", *packages)
     return folder

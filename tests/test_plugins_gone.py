@@ -19,8 +19,7 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.registry import registry
 from dacapo.store.create_store import create_config_store, create_stats_store
-from dacapo.testing import fake_package
-from tiny import tiny_run
+from dacapo.testing import fake_package, tiny_run
 
 HEAD = """
 import attrs

@@ -56,7 +56,9 @@ def _in_process(module: str, offers: Sequence[Offer], seconds: float) -> tuple[l
     how = f"hangs, for more than {seconds:g} seconds"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-        output, how = done.stdout, f"ends the process (exit code {done.returncode})"
+        last = done.stderr.strip().rpartition("\n")[2]
+        how = f"ends the process (exit code {done.returncode}{f': {last}' if last else ''})"
+        output = done.stdout
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
     return [json.loads(line[1:]) for line in output.split("\n") if line.startswith(MARK)], how

@@ -34,7 +34,9 @@ def check_package(packages: tuple[str, ...], as_json: bool) -> None:
     rows += [("unreadable", "-", "metadata", reason) for package in packages for reason in _reasons(package)]
     show(COLUMNS, rows, as_json)
     if failed := sum(row[-1] != "ok" for row in rows):
-        raise DacapoError(f"failed: {failed}; what each check demands says its docstring in dacapo.testing")
+        raise DacapoError(
+            f"failed: {failed}; the docstring of a check in dacapo.testing says what it demands"
+        )
 
 
 def offers_of(package: str) -> list[Offer]:
