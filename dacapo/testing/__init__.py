@@ -9,9 +9,20 @@ In a plugin's test-suite::
 """
 
 from . import (
+    architectures,
+    arrays,
+    augments,
     backends,
     commands,
+    compute_contexts,
     configs,
+    datasets,
+    losses,
+    parameters,
+    scoring,
+    starts,
+    tasks,
+    trainers,
 )
 from .checks import checks, checks_of, conformance, demand, failures
 from .fresh_store import FreshStore
@@ -20,14 +31,25 @@ from .tiny import tiny_run
 
 __all__ = [
     "FreshStore",
+    "architectures",
+    "arrays",
+    "augments",
     "backends",
     "checks",
     "checks_of",
     "commands",
+    "compute_contexts",
     "configs",
     "conformance",
+    "datasets",
     "demand",
     "failures",
     "fake_package",
+    "losses",
+    "parameters",
+    "scoring",
+    "starts",
+    "tasks",
     "tiny_run",
+    "trainers",
 ]

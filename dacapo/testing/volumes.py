@@ -36,21 +36,21 @@ class MemoryDataset(Dataset):
         return self._arrays[2]
 
 
-def blobs(shape: Sequence[int], count: int = 5, seed: int = 0) -> NDArray:
+def blobs(shape: Sequence[int], count: int = 5, seed: int = 0, radii: tuple[int, int] = (3, 4)) -> NDArray:
     """Return ids of ``count`` round objects, some of which touch, on a background of 0; uint8."""
     random = np.random.default_rng(seed)
     grid, labels = np.indices(shape), np.zeros(shape, np.uint8)
     for label in range(1, count + 1):
         centre = [random.integers(2, size - 2) for size in shape]
         distance = sum((axis - c) ** 2 for axis, c in zip(grid, centre, strict=True))
-        labels[distance < random.integers(3, 5) ** 2] = label
+        labels[distance < random.integers(*radii, endpoint=True) ** 2] = label
     return labels
 
 
 def image_of(labels: NDArray, seed: int = 0) -> NDArray:
     """Return a noisy image, float32 of one channel between 0 and 1, in which objects are bright."""
     noise = np.random.default_rng(seed).normal(0, 0.05, labels.shape)
-    image: NDArray = np.clip(0.3 + 0.4 * (labels > 0) + noise, 0, 1).astype(np.float32)
+    image: NDArray = np.clip(0.2 + 0.6 * (labels > 0) + noise, 0, 1).astype(np.float32)
     return image[np.newaxis]
 
 

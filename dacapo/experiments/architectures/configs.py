@@ -7,7 +7,7 @@ An architecture config answers questions of shape without importing torch; only
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
 from funlib.geometry import Coordinate
@@ -224,6 +224,20 @@ class CNNectomeUNetConfig(ArchitectureConfig):
             advice = geometry.advice(self.input_shape + increase)
             self.refuse("eval_shape_increase", f"does not fit, together with input_shape; {advice}")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return a network of two levels."""
+        return cls(
+            name="example",
+            input_shape=Coordinate(24, 24, 24),
+            fmaps_in=1,
+            fmaps_out=4,
+            num_fmaps=2,
+            fmap_inc_factor=2,
+            downsample_factors=[Coordinate(2, 2, 2)],
+            eval_shape_increase=Coordinate(8, 8, 8),
+        )
+
 
 @attrs.define(kw_only=True)
 class DummyArchitectureConfig(ArchitectureConfig):
@@ -246,3 +260,8 @@ class DummyArchitectureConfig(ArchitectureConfig):
         for name in ("num_in_channels", "num_out_channels"):
             if getattr(self, name) < 1:
                 self.refuse(name, "should be at least 1")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return a convolution of one channel to two."""
+        return cls(name="example", num_in_channels=1, num_out_channels=2)

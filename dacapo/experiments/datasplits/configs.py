@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import attrs
 
 from dacapo.config import Config, field, implemented_by
 
 from .datasets.arrays.configs import verify_parts
-from .datasets.configs import DatasetConfig, DummyDatasetConfig
+from .datasets.configs import DatasetConfig, DummyDatasetConfig, RawGTDatasetConfig
 
 _MODULE = "dacapo.experiments.datasplits"
 
@@ -31,6 +32,12 @@ class TrainValidateDataSplitConfig(DataSplitConfig):
 
     train_configs: list[DatasetConfig] = field("The datasets to train on.")
     validate_configs: list[DatasetConfig] = field("The datasets to validate on.", factory=list)
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one dataset for both uses."""
+        parts: list[DatasetConfig] = [RawGTDatasetConfig.example()]
+        return cls(name="example", train_configs=parts, validate_configs=parts)
 
 
 @attrs.define

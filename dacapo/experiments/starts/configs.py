@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import attrs
 
 from dacapo.config import Config, field, implemented_by
@@ -26,3 +28,8 @@ class StartConfig(Config, kind="starts", builds="start_type"):
             self.refuse("run", "should name a run")
         if not self.criterion:
             self.refuse("criterion", "should be an iteration or the name of a criterion")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the start from another run."""
+        return cls("another run", "best")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import attrs
 
@@ -73,6 +74,11 @@ class DistanceTaskConfig(TaskConfig):
         if not all(-1 <= threshold < 1 for threshold in self.thresholds):
             self.refuse("thresholds", "should lie between -1 and 1, where predictions do")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class OneHotTaskConfig(TaskConfig):
@@ -104,6 +110,11 @@ class OneHotTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return three classes."""
+        return cls(name="example", classes=["background", "a", "b"])
+
 
 @attrs.define(kw_only=True)
 class DummyTaskConfig(TaskConfig):
@@ -117,6 +128,11 @@ class DummyTaskConfig(TaskConfig):
     def check(self) -> None:
         if self.embedding_dims < 1:
             self.refuse("embedding_dims", "should be 1 or more")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return two channels."""
+        return cls(name="example", embedding_dims=2, detection_threshold=0.5)
 
 
 def _check_names(config: TaskConfig, field_name: str, at_least: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
@@ -187,6 +187,15 @@ class ElasticAugmentConfig(AugmentConfig):
             self.refuse("subsample", "should be 1 or more")
         _check_interval(self, "rotation_interval")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that turns and bends volumes."""
+        return cls(
+            control_point_spacing=[10, 10, 10],
+            control_point_displacement_sigma=[4.0, 4.0, 4.0],
+            rotation_interval=(0.0, 1.0),
+        )
+
 
 @attrs.define(kw_only=True)
 class IntensityAugmentConfig(AugmentConfig):
@@ -203,6 +212,11 @@ class IntensityAugmentConfig(AugmentConfig):
         _check_interval(self, "scale")
         _check_interval(self, "shift")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that changes little."""
+        return cls(scale=(0.9, 1.1), shift=(-0.1, 0.1))
+
 
 @attrs.define(kw_only=True)
 class GammaAugmentConfig(AugmentConfig):
@@ -218,6 +232,11 @@ class GammaAugmentConfig(AugmentConfig):
         if not self.gamma_range[0] > 0:
             self.refuse("gamma_range", "should be above 0")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that darkens or brightens."""
+        return cls(gamma_range=(0.5, 2.0))
+
 
 @attrs.define(kw_only=True)
 class IntensityScaleShiftAugmentConfig(AugmentConfig):
@@ -227,6 +246,11 @@ class IntensityScaleShiftAugmentConfig(AugmentConfig):
 
     scale: float = field("What the image is multiplied by.")
     shift: float = field("What is added to it then.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return one that brings 0 to 1 to -1 to 1."""
+        return cls(scale=2.0, shift=-1.0)
 
 
 NOISE_PARAMETERS: dict[str, dict[str, float]] = {

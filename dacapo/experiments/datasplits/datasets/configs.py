@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
-from .arrays.configs import ArrayConfig, DummyArrayConfig, verify_parts
+from .arrays.configs import ArrayConfig, DummyArrayConfig, OnesArrayConfig, verify_parts
 
 _MODULE = "dacapo.experiments.datasplits.datasets"
 
@@ -46,6 +47,11 @@ class RawGTDatasetConfig(DatasetConfig):
     sample_points: list[Coordinate] | None = field(
         "Places, in world units, to take training patches around. None means anywhere.", default=None
     )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an image in which all is foreground."""
+        return cls(name="example", raw_config=DummyArrayConfig("raw"), gt_config=OnesArrayConfig.example())
 
 
 @attrs.define

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -164,6 +164,11 @@ class MultiChannelBinarySegmentationEvaluationScores(EvaluationScores):
                     value: float = getattr(scores, single)
                     return value
         raise AttributeError(f"{type(self).__name__} has no score {criterion!r}")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the scores of one channel."""
+        return cls(channel_scores=[("a", BinarySegmentationEvaluationScores())])
 
 
 @attrs.define(kw_only=True)

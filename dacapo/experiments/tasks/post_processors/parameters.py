@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import attrs
 
 from dacapo.config import Config, field
@@ -18,6 +20,11 @@ class PostProcessorParameters(Config, kind="post_processors"):
     name: str = field(
         "The values in words, as str() gives them.", init=False, eq=False, repr=False, default=""
     )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the first set, all else being at its default."""
+        return cls(id=0)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -60,3 +67,8 @@ class DummyPostProcessorParameters(PostProcessorParameters):
     def words(self) -> str:
         """Say the size."""
         return f"min_size_{self.min_size}"
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the smallest size."""
+        return cls(id=0, min_size=1)

@@ -6,7 +6,7 @@ Nothing is read until a region is asked for, and then only that region of the so
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import attrs
 from funlib.geometry import Coordinate, Roi
@@ -156,6 +156,11 @@ class ConstantArrayConfig(ArrayConfig):
     source_array_config: ArrayConfig = field("The array whose shape, place and dtype to take.")
     constant: float = field("The value of all voxels.", default=1)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return a constant in the shape of another array."""
+        return cls(name="example", source_array_config=DummyArrayConfig("source"))
+
 
 @attrs.define(kw_only=True)
 class OnesArrayConfig(ConstantArrayConfig):
@@ -194,6 +199,11 @@ class IntensitiesArrayConfig(ArrayConfig):
         if not self.min < self.max:
             self.refuse("max", f"should be above min ({self.min})")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return an image of 8 bits."""
+        return cls(name="example", source_array_config=DummyArrayConfig("source"), min=0.0, max=255.0)
+
 
 @attrs.define(kw_only=True)
 class CropArrayConfig(ArrayConfig):
@@ -203,6 +213,13 @@ class CropArrayConfig(ArrayConfig):
 
     source_array_config: ArrayConfig = field("The array to cut from.")
     roi: Roi = field("The region, in world units; None as offset or shape leaves an axis uncut.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return a corner."""
+        return cls(
+            name="example", source_array_config=DummyArrayConfig("source"), roi=Roi((0, 0, 0), (10, 10, 10))
+        )
 
 
 @attrs.define(kw_only=True)
@@ -229,6 +246,12 @@ class ConcatArrayConfig(ArrayConfig):
                 f"should have an array for {', '.join(missing)}, unless there is a default_config",
             )
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two channels."""
+        one = DummyArrayConfig("source")
+        return cls(name="example", channels=["a", "b"], source_array_configs={"a": one, "b": one})
+
 
 @attrs.define(kw_only=True)
 class LogicalOrArrayConfig(ArrayConfig):
@@ -237,6 +260,11 @@ class LogicalOrArrayConfig(ArrayConfig):
     array_type = implemented_by(f"{_MODULE}.combined:LogicalOrArray")
 
     source_array_config: ArrayConfig = field("The array to merge the channels of.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the union of two channels."""
+        return cls(name="example", source_array_config=ConcatArrayConfig.example())
 
 
 @attrs.define(kw_only=True)
@@ -250,6 +278,11 @@ class SumArrayConfig(ArrayConfig):
     def check(self) -> None:
         if not self.source_array_configs:
             self.refuse("source_array_configs", "should have at least one array")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the sum of two."""
+        return cls(name="example", source_array_configs=[DummyArrayConfig("source")] * 2)
 
 
 # Not keyword-only: existing scripts give these fields in order.
@@ -292,6 +325,13 @@ class ResampledArrayConfig(ArrayConfig):
                 f"should have one factor per axis, as downsample ({self.downsample}), and only one of "
                 "the two above 1 along an axis",
             )
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an image of larger voxels."""
+        return cls(
+            name="example", source_array_config=DummyArrayConfig("source"), downsample=Coordinate(2, 2, 2)
+        )
 
 
 __all__ = [
