@@ -306,7 +306,7 @@ def _boolean(value: Any) -> bool:
 def _integer(value: Any) -> int:
     if type(value) is int:
         return value
-    if isinstance(value, bool | str) or int(value) != value:
+    if isinstance(value, bool | str) or not hasattr(value, "__int__") or int(value) != value:
         raise TypeError("should be a whole number")
     return int(value)
 
@@ -314,7 +314,7 @@ def _integer(value: Any) -> int:
 def _real(value: Any) -> float:
     if type(value) is float:
         return value
-    if isinstance(value, bool | str):
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         raise TypeError("should be a number")
     return float(value)
 

@@ -21,6 +21,7 @@ import attrs
 from .errors import BrokenPlugin
 
 PREFIX = "dacapo."
+HOME = "dacapo"
 NOT_CONFIGS = ("stores", "commands")
 _MARK = f"[{PREFIX}".encode()
 _ENDINGS = (".dist-info", ".egg-info", "EGG-INFO")
@@ -51,8 +52,8 @@ class Offer:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it needs no provenance: bare names belong to DaCapo itself."""
-        return "." not in self.name
+        """Whether it needs no provenance: what comes with DaCapo itself is always there."""
+        return "." not in self.name and self.dist == HOME
 
     def load(self) -> Any:
         """Import the type; say who is to blame when that fails, or when it is of another kind."""

@@ -190,7 +190,13 @@ def test_every_entry_point_leads_somewhere_and_every_kind_is_known():
 
 def test_every_config_class_is_offered():
     offered = {target for table in entry_points().values() for target in table.values()}
-    abstract = {"ComputeContext", "FileArrayConfig", "PostProcessorParameters", "EvaluationScores"}
+    abstract = {
+        "ComputeContext",
+        "FileArrayConfig",
+        "InitialWeightsConfig",
+        "PostProcessorParameters",
+        "EvaluationScores",
+    }
     abstract |= {
         f"{kind}Config"
         for kind in ["Task", "Architecture", "Trainer", "Augment", "DataSplit", "Dataset", "Array", "Loss"]

@@ -310,10 +310,14 @@ class Run:
         seed_everything(self.seed)
 
     def _start_from(self, start: Start, model: Model) -> None:
-        """Load the weights of the run that the start names, matching heads by their channels."""
-        weights = create_weights_store().retrieve_weights_by(start.run, start.criterion)
-        model_weights, old_head = weights.model, self._channels_of(start.run)
-        start.initialize_weights(model, model_weights, old_head=old_head, new_head=self.task.channels)
+        """Load the weights of a start, matching heads by their channels."""
+        from dacapo.experiments.starts import InitialWeights  # not before there is a start: imports torch
+
+        brought = start.bring()
+        if brought is None:
+            weights = create_weights_store().retrieve_weights_by(start.run, start.criterion)
+            brought = InitialWeights(weights.model, self._channels_of(start.run))
+        start.initialize_weights(model, brought.tensors, brought.channels, self.task.channels)
 
     def _channels_of(self, run_name: str) -> list[str] | None:
         try:

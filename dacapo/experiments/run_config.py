@@ -10,7 +10,7 @@ import attrs
 from dacapo.config import Config, field
 from dacapo.experiments.architectures.configs import ArchitectureConfig
 from dacapo.experiments.datasplits.configs import DataSplitConfig
-from dacapo.experiments.starts.configs import StartConfig
+from dacapo.experiments.starts.configs import InitialWeightsConfig
 from dacapo.experiments.tasks.configs import TaskConfig
 from dacapo.experiments.trainers.configs import TrainerConfig
 from dacapo.names import run_key
@@ -33,7 +33,9 @@ class RunConfig(Config):
     validation_interval: int = field(
         "Validate, and keep a checkpoint, every so many iterations.", default=1000
     )
-    start_config: StartConfig | None = field("Whose weights to begin with; None begins anew.", default=None)
+    start_config: InitialWeightsConfig | None = field(
+        "Whose weights to begin with; None begins anew.", default=None
+    )
     checkpoint_interval: int | None = field(
         "Keep a checkpoint every so many iterations; None keeps them at validations only.", default=None
     )

@@ -196,7 +196,7 @@ class WeightsStore:
             return self._read(key, iteration, parts, mapped)
         for _, weights in self._whole(key, parts, mapped):
             return weights
-        raise NotFound(f"run {key} has no whole checkpoint in {self.backend!r}; train it first")
+        raise NotFound(self._nothing(key))
 
     def latest_iteration(self, run: str | Repeated) -> int | None:
         """Return the iteration of the newest whole checkpoint, or None.
@@ -300,6 +300,9 @@ class WeightsStore:
         except (TypeError, ValueError, RecursionError) as error:
             raise CorruptData(f"{what} was not written by DaCapo: {error}; use another checkpoint") from error
 
+    def _nothing(self, key: str) -> str:
+        return f"run {key} has no whole checkpoint in {self.backend!r}; train it first"
+
     def _absent(self, key: str, iteration: int) -> str:
         there = ", ".join(map(str, self._iterations(key))) or "none"
         return f"run {key} has no checkpoint of iteration {iteration} in {self.backend!r}; there are: {there}"
@@ -358,7 +361,13 @@ class WeightsStore:
         return history.counts(epochs, document.get("epoch"), document["iteration"])
 
     def retrieve_weights_by(self, run: str | Repeated, choice: str) -> Weights:
-        """Return the weights that a text chooses.
+        """Return the weights that a text chooses; see ``iteration_by``."""
+        if choice == "latest":
+            return self.retrieve_weights(run)
+        return self._read(self._find(run), self.iteration_by(run, choice), PARTS, False)
+
+    def iteration_by(self, run: str | Repeated, choice: str) -> int:
+        """Return the iteration of the checkpoint that a text chooses.
 
         It is an iteration, ``latest``, ``<dataset>/<criterion>``, or a criterion alone if the
         best checkpoint by it is the same on every dataset.
@@ -369,14 +378,16 @@ class WeightsStore:
                 f"{choice!r:.80} chooses no weights: give an iteration as a text, latest, or a criterion"
             )
         if choice == "latest":
-            return self.retrieve_weights(run)
+            for iteration, _ in self._whole(key, PARTS, True):
+                return iteration
+            raise NotFound(self._nothing(key))
         number = choice.removeprefix(f"{CHECKPOINTS}/")
         if number.isascii() and number.isdigit():
-            return self._read(key, int(number), PARTS, False)
+            return int(number)
         names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}
         fitting = {one.iteration for name, one in names.items() if choice in (name, one.criterion)}
         if len(fitting) == 1:
-            return self._read(key, fitting.pop(), PARTS, False)
+            return fitting.pop()
         raise (InvalidRequest if fitting else NotFound)(
             f"run {key} has {'several' if fitting else 'no'} best checkpoints by {choice!r}; choose an "
             f"iteration, latest, or one of: {', '.join(names) or '(none is recorded yet)'}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import attrs
 import pytest
 import torch
 
+from dacapo import registry
 from dacapo.config import UnknownConfig
 from dacapo.documents import documents
 from dacapo.errors import InvalidConfig, InvalidRequest, MissingPlugin, NotFound, NotReady, StoreError
@@ -188,6 +190,28 @@ def test_a_start_takes_over_the_heads_of_the_classes_it_shares(trained):
     head = child.model.prediction_head.weight
     assert torch.equal(head[1], trained["chain.1.weight"][0])
     assert not torch.equal(head[0], trained["chain.1.weight"][0])
+
+
+def test_a_start_of_somebody_else_brings_its_own_weights(trained, session_types):
+    from dacapo.experiments.starts import InitialWeights, InitialWeightsConfig, Start
+
+    class OnesStart(Start):
+        def bring(self):
+            child = Run(trained.replace(name="other"))
+            return InitialWeights(
+                {key: torch.ones_like(one) for key, one in child.model.state_dict().items()}
+            )
+
+    @registry.add
+    @attrs.define
+    class OnesStartConfig(InitialWeightsConfig):
+        """Begin with ones everywhere."""
+
+        start_type = OnesStart
+
+    child = trained.replace(name="child", start_config=OnesStartConfig("ones"))
+    assert documents.read(documents.write(child), RunConfig) == child
+    assert all(bool((one == 1).all()) for one in Run(child).model.state_dict().values())
 
 
 def test_importing_run_imports_nothing_heavy():

@@ -10,10 +10,15 @@ from dacapo.config import Config, field, implemented_by
 
 
 @attrs.define
-class StartConfig(Config, kind="starts", builds="start_type"):
-    """Begin with the weights of another run: ``StartConfig("other run", "20000")``."""
+class InitialWeightsConfig(Config, kind="starts", builds="start_type"):
+    """Where the weights come from that a run begins with."""
 
     default_type = "StartConfig"  # documents of earlier versions hold run and criterion alone
+
+
+@attrs.define
+class StartConfig(InitialWeightsConfig):
+    """Begin with the weights of another run: ``StartConfig("other run", "20000")``."""
 
     start_type = implemented_by("dacapo.experiments.starts.start:Start")
 

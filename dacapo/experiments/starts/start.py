@@ -10,7 +10,7 @@ import attrs
 from dacapo.errors import InvalidConfig, ShapeError
 from dacapo.experiments.state_dict import is_of_head, require_fit, without_duplicates
 
-from .configs import StartConfig
+from .configs import InitialWeightsConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +37,25 @@ class LoadedWeights:
         return text + (f"; begins anew: {', '.join(self.new_labels)}" if self.new_labels else "")
 
 
-class Start:
-    """The weights of a run, to begin another run with."""
+@attrs.frozen
+class InitialWeights:
+    """Weights by the names that ``Model`` has for them, and the channels they predict, where known."""
 
-    def __init__(self, start_config: StartConfig) -> None:
+    tensors: Mapping[str, Tensor]
+    channels: Sequence[str] | None = None
+
+
+class Start:
+    """Weights to begin a run with: those of another run, unless a subclass brings its own."""
+
+    def __init__(self, start_config: InitialWeightsConfig) -> None:
         self.config = start_config
-        self.run = start_config.run
-        self.criterion = start_config.criterion
+        self.run: str = getattr(start_config, "run", "")
+        self.criterion: str = getattr(start_config, "criterion", "")
+
+    def bring(self) -> InitialWeights | None:
+        """Return the weights that this start has itself; None if they are those of ``run`` in the stores."""
+        return None
 
     def initialize_weights(
         self,
@@ -61,17 +73,17 @@ class Start:
         """
         weights, own = without_duplicates(weights), model.state_dict()
         if old_head is None or new_head is None or list(old_head) == list(new_head):
-            require_fit(self._whose, own, weights)
+            require_fit(self.whose, own, weights)
             model.load_state_dict(weights)
             return LoadedWeights(tuple(own), tuple(new_head or ()) if old_head else ())
         for labels in (old_head, new_head):
             if len(set(labels)) < len(labels):
                 raise InvalidConfig(
-                    f"{self._whose}: the channels {list(labels)} are to be matched by their labels, "
+                    f"{self.whose}: the channels {list(labels)} are to be matched by their labels, "
                     "so each should be there once"
                 )
         require_fit(
-            self._whose,
+            self.whose,
             {key: tensor for key, tensor in own.items() if not is_of_head(key)},
             {key: tensor for key, tensor in weights.items() if not is_of_head(key)},
         )
@@ -89,7 +101,8 @@ class Start:
         )
 
     @property
-    def _whose(self) -> str:
+    def whose(self) -> str:
+        """Whose weights they are, for messages."""
         return f"the weights of run {self.run!r} ({self.criterion})"
 
     def _with_rows(
@@ -100,7 +113,7 @@ class Start:
         shape = None if old is None else tuple(old.shape)
         if old is None or shape != (old_length, *own.shape[1:]) or own.shape[:1] != (new_length,):
             raise ShapeError(
-                f"{self._whose} do not fit the model: {key} is {shape} and should be "
+                f"{self.whose} do not fit the model: {key} is {shape} and should be "
                 f"{(old_length, *own.shape[1:])}, one row for each of its {old_length} channels, to give "
                 f"rows to {tuple(own.shape)}, one for each of {new_length} channels"
             )

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 from dacapo.registry import namespace
 
 from .configs import (
+    AffinitiesTaskConfig,
     CrossEntropyLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
     LossConfig,
     MSELossConfig,
     OneHotTaskConfig,
@@ -16,9 +19,12 @@ from .configs import (
 from .task import Task
 
 __all__ = [
+    "AffinitiesTaskConfig",
     "CrossEntropyLossConfig",
     "DistanceTaskConfig",
     "DummyTaskConfig",
+    "HotDistanceTaskConfig",
+    "InnerDistanceTaskConfig",
     "LossConfig",
     "MSELossConfig",
     "OneHotTaskConfig",

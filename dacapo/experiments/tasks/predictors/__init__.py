@@ -1,14 +1,20 @@
 """What networks predict for a task, and the targets and weights that teach it to them."""
 
+from .affinities_predictor import AffinitiesPredictor
 from .distance_predictor import DistancePredictor
 from .dummy_predictor import DummyPredictor
 from .head import convolution
+from .hot_distance_predictor import HotDistancePredictor
+from .inner_distance_predictor import InnerDistancePredictor
 from .one_hot_predictor import OneHotPredictor
 from .predictor import Predictor, channels_like
 
 __all__ = [
+    "AffinitiesPredictor",
     "DistancePredictor",
     "DummyPredictor",
+    "HotDistancePredictor",
+    "InnerDistancePredictor",
     "OneHotPredictor",
     "Predictor",
     "channels_like",
