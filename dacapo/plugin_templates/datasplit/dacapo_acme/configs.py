@@ -4,7 +4,8 @@ import attrs
 
 from dacapo.config import field, implemented_by
 from dacapo.experiments.datasplits import DataSplitConfig
-from dacapo.experiments.datasplits.datasets import DatasetConfig, DummyDatasetConfig
+from dacapo.experiments.datasplits.datasets import DatasetConfig, RawGTDatasetConfig
+from dacapo.experiments.datasplits.datasets.arrays import DummyArrayConfig
 
 
 @attrs.define(kw_only=True)
@@ -26,4 +27,6 @@ class AcmeDataSplitConfig(DataSplitConfig):
     @classmethod
     def example(cls) -> "AcmeDataSplitConfig":
         """Return a small one for checks."""
-        return cls("acme", dataset_configs=[DummyDatasetConfig("a"), DummyDatasetConfig("b")])
+        array = DummyArrayConfig("dummy")
+        datasets = [RawGTDatasetConfig(name, raw_config=array, gt_config=array) for name in "ab"]
+        return cls("acme", dataset_configs=datasets)
