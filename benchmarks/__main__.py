@@ -26,6 +26,7 @@ NAMES = (
     "faults",
     "mongo_faults",
     "listing",
+    "top",
     "queue",
     "augmentation",
     "patch_reading",

@@ -24,7 +24,7 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
-from dacapo.experiments.tasks import DummyTaskConfig, MSELossConfig
+from dacapo.experiments.tasks import AffinitiesTaskConfig, DummyTaskConfig, MSELossConfig
 from dacapo.experiments.trainers import (
     DummyTrainerConfig,
     GunpowderTrainerConfig,
@@ -51,6 +51,8 @@ BINARY = BinarizeArrayConfig("binary", source_array_config=IDS, groupings=[("a",
 AUGMENTS = [registry.load("augments", name).example() for name in registry.names("augments")]
 # What their examples leave out, and types that need files.
 INSTANCES = [
+    AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
+    AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)]),
     PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS, warmup_iterations=3),
     GunpowderTrainerConfig("gunpowder", batch_size=2, num_data_fetchers=3, augments=AUGMENTS),
     DummyTrainerConfig("dummy", batch_size=2, mirror_augment=True),
@@ -67,8 +69,9 @@ INSTANCES = [
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
 # A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
 OTHERS = {type(config) for config in INSTANCES} | {DummyDataSplitConfig, MongoBackend}
+ALSO = (AffinitiesTaskConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
-    (one for one in OFFERED if one not in OTHERS or one in (PatchTrainerConfig, SimpleAugmentConfig)),
+    (one for one in OFFERED if one not in OTHERS or one in ALSO),
     key=lambda one: getattr(one, "__name__", None) or one.name,
 )
 
@@ -101,7 +104,7 @@ def test_a_type_without_an_example_fails_only_the_check_for_it():
 
 
 def test_an_example_is_made_of_defaults():
-    assert NoiseAugmentConfig.example() == NoiseAugmentConfig("example")
+    assert NoiseAugmentConfig.example() == NoiseAugmentConfig(name="example")
 
 
 def test_what_is_excused_has_to_fail():

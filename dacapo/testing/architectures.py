@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +20,8 @@ VOXEL = 5040  # nm; so that whatever divides a voxel leaves whole numbers
 @check("architectures")
 def shapes_are_announced(config: Config) -> None:
     """Input shape, growth, channels and dimensions go together, for the config and for what it builds."""
-    for whose in (config, build(config)):
+    sources: list[Any] = [config, build(config)]
+    for whose in sources:
         shape, dims = Coordinate(whose.input_shape), whose.dims
         demand(dims == len(shape) in (1, 2, 3), f"dims is {dims}, and its input_shape {tuple(shape)}")
         demand(min(shape) > 0, f"its input_shape is {tuple(shape)}, and should be above 0 everywhere")
@@ -39,7 +42,8 @@ def shapes_are_announced(config: Config) -> None:
 @check("architectures")
 def the_network_takes_what_is_announced(config: Config) -> None:
     """An input of ``num_in_channels`` and ``input_shape`` goes through."""
-    _forward(build(config).module(), build(config), config.input_shape)  # type: ignore[attr-defined]
+    network = build(config)
+    _forward(network.module(), network, network.input_shape)
 
 
 @check("architectures")
@@ -139,13 +143,13 @@ def shifting_the_input_shifts_the_output(config: Config) -> None:
     voxel, shape = Coordinate((VOXEL,) * network.dims), Coordinate(network.input_shape)
     image = _image(network, shape + stride)
     module = network.module()
-    first = _run(module, image[(..., *(slice(0, size) for size in shape))])
-    second = _run(module, image[(..., *(slice(step, None) for step in stride))])
+    first = _run(module, _cut(image, end=shape))
+    second = _run(module, _cut(image, begin=stride))
     moved = stride * voxel / network.scale(voxel)
     if Coordinate(first.shape[2:]) * network.scale(voxel) == shape * voxel:
         return  # it pads, and so promises nothing
-    shared = first[(..., *(slice(step, None) for step in moved))]
-    again = second[(..., *(slice(0, size) for size in shared.shape[2:]))]
+    shared = _cut(first, begin=moved)
+    again = _cut(second, end=shared.shape[2:])
     difference = _difference(shared, again) if shared.numel() else 0.0
     demand(
         difference < 1e-4,
@@ -167,6 +171,7 @@ def training_gives_gradients(config: Config) -> None:
         f"in training {tuple(outs[0].shape)} comes out first, and in eval mode {tuple(shape)}; the first "
         "should be the one of full resolution",
     )
+    demand(all(each.requires_grad for each in outs), "its output has no gradient; detach nothing on the way")
     torch.stack([each.float().square().mean() for each in outs]).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
     demand(any(g.any() for g in gradients), "no gradient reaches its weights; detach nothing on the way")
@@ -175,6 +180,13 @@ def training_gives_gradients(config: Config) -> None:
 
 def _image(network: Architecture, shape: Coordinate | None = None, batch: int = 1) -> torch.Tensor:
     return torch.rand(batch, network.num_in_channels, *(shape or Coordinate(network.input_shape)))
+
+
+def _cut(image: torch.Tensor, begin: Sequence[int] = (), end: Sequence[int] = ()) -> torch.Tensor:
+    slices = [slice(b, e) for b, e in itertools.zip_longest(begin, end)]
+    index: Any = (..., *slices)
+    cut: torch.Tensor = image[index]
+    return cut
 
 
 def _run(module: Any, image: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from funlib.geometry import Roi
 
@@ -9,14 +11,14 @@ from dacapo.config import Config, build
 from dacapo.errors import DataError, InvalidConfig
 from dacapo.experiments.trainers import Augment, Patch, SpatialAugment
 from dacapo.experiments.trainers.batches import BatchMaker
-from dacapo.experiments.trainers.configs import AugmentConfig, PatchTrainerConfig
+from dacapo.experiments.trainers.configs import PatchTrainerConfig
 from dacapo.experiments.trainers.deformation import Deformation
 from dacapo.experiments.trainers.patch_source import PatchShape, PatchSource
 
 from .checks import check, demand
 from .situation import finite
-from .trainers import Training
-from .volumes import SIZE, MemoryDataset, array, blobs, image_of
+from .trainers import task_and_model
+from .volumes import SIZE, MemoryDataset, array, blobs, dataset, image_of
 
 VOXEL = 8
 DRAWS = 6  # of an augment that does something at random
@@ -118,8 +120,7 @@ def _augment(config: Config) -> tuple[Augment, int]:
 
 def _source(dims: int) -> PatchSource:
     labels = blobs((SIZE * 2,) * dims, count=12, radii=(4, 7))
-    # Away from the border, so that what is turned is not lost.
-    labels[tuple(np.moveaxis(np.indices(labels.shape), 0, -1)[_rim(labels.shape)].T)] = 0
+    labels[_rim(labels.shape)] = 0  # so that nothing is lost of what is turned
     image, mask = image_of(labels), (labels > 0).astype(np.uint8)
     volume = MemoryDataset(
         "volume", array(image, dims, "image"), array(labels, dims, "labels"), array(mask, dims, "mask")
@@ -151,10 +152,8 @@ def _patch(dims: int, augment: Augment | None = None, seed: int = 0) -> Patch:
     return patch
 
 
-def _samples(
-    augments: list[AugmentConfig], dims: int
-) -> list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def _samples(augments: list[Any], dims: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     trainer = PatchTrainerConfig("patches", augments=augments)
-    training = Training.of(trainer, dims=dims)
-    maker = BatchMaker(trainer, [training.volume], training.model, training.task, 0)
+    task, model = task_and_model(dims)
+    maker = BatchMaker(trainer, [dataset(dims=dims)], model, task, 0)
     return [maker.sample(iteration, 0).patch.raw for iteration in range(DRAWS)]

@@ -47,12 +47,12 @@ def kind_of_check(name: str) -> str:
 
 def checks_of(given: Any) -> list[str]:
     """Return the names of the checks that apply to a config or its type, a store or a command."""
-    kinds = {_kind(given)}
+    kinds = [_kind(given)]
     if _is_config(given):
-        kinds |= {EVERY_CONFIG}
-    if isinstance(given, type) and EVERY_CONFIG in kinds:
-        kinds |= {EVERY_TYPE}
-    return [name for name in checks if _kinds[name] in kinds]
+        kinds.insert(0, EVERY_CONFIG)
+        if isinstance(given, type):
+            kinds.insert(0, EVERY_TYPE)
+    return [name for kind in kinds for name in checks if _kinds[name] == kind]
 
 
 def run_check(name: str, given: Any) -> None:
@@ -169,7 +169,7 @@ def _subject(given: Any) -> Any:
     """Return what is checked: of a type its example."""
     if _is_backend(given):
         return FreshStore.of(given)
-    return given.example() if isinstance(given, type) else given
+    return given.example() if isinstance(given, type) and issubclass(given, Config) else given
 
 
 def _type_name(given: Any) -> str:

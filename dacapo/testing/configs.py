@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import typing
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -26,9 +27,7 @@ def has_an_example(cls: type[Config]) -> None:
     """``example()`` of the type returns one of it, the same each time: what all other checks look at."""
     example = cls.example()
     demand(type(example) is cls, f"example() returned a {type(example).__name__}; return cls(...)")
-    demand(
-        example == cls.example(), "example() returned another one the second time; leave out what is random"
-    )
+    demand(_are_the_same(example, cls.example()), "the second example() is another; leave out what is random")
 
 
 @check(EVERY_CONFIG)
@@ -52,16 +51,21 @@ def is_qualified(config: Config) -> None:
 def is_light(config: Config) -> None:
     """Importing the config does not import what does the work."""
     module = type(config).__module__
-    code = (
-        f"import sys; sys.path[:] = {sys.path}; import {module}; print(*sorted({HEAVY} & sys.modules.keys()))"
+    heavy = _heavy_imports(module, tuple(sys.path))
+    demand(
+        not heavy,
+        f"importing {module} also imports {heavy}; move what needs them to the module of the component, and "
+        "name that by implemented_by",
     )
+
+
+@lru_cache(maxsize=256)  # most types share their module, and a new process takes half a second
+def _heavy_imports(module: str, path: tuple[str, ...]) -> str:
+    found = f"print(*sorted({HEAVY} & sys.modules.keys()))"
+    code = f"import sys; sys.path[:] = {list(path)}; import {module}; {found}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     demand(done.returncode == 0, f"{module} cannot be imported in a new process: {done.stderr.strip()}")
-    demand(
-        not done.stdout.strip(),
-        f"importing {module} also imports {done.stdout.strip()}; move what needs them to the module of the "
-        "component, and name that by implemented_by",
-    )
+    return done.stdout.strip()
 
 
 @check(EVERY_CONFIG)
@@ -79,7 +83,7 @@ def survives_storing(config: Config) -> None:
     }
     for form, copy in copies.items():
         demand(
-            documents.read(copy, type(config)) == config,
+            _are_the_same(documents.read(copy, type(config)), config),
             f"it is another after {form}; keep in its fields what that can hold, and let == compare them all",
         )
 
@@ -105,7 +109,9 @@ def survives_a_worker(config: Config) -> None:
         copy = pickle.loads(pickle.dumps(config))
     except Exception as error:
         raise AssertionError(f"it cannot be pickled: {error}; define it at the top of a module") from error
-    demand(copy == config, "it is another in another process; keep nothing outside of its fields")
+    demand(
+        _are_the_same(copy, config), "it is another in another process; keep nothing outside of its fields"
+    )
 
 
 @check(EVERY_CONFIG)
@@ -140,7 +146,7 @@ def refuses_nonsense(config: Config) -> None:
 def _holds(hint: Any, value: Any) -> bool:
     """Say whether a value is fine for a hint, or the hint one of other configs, which say so themselves."""
     check_value = checker(hint)
-    if "Config" in str(hint):
+    if _is_of_configs(hint):
         return True
     try:
         return check_value is None or check_value(value) is not None
@@ -167,3 +173,15 @@ def builds(config: Config) -> None:
     if config.builds:
         build(config)
     demand(Documents().write(config) == before, "building from it changed it; copy what has to be changed")
+
+
+def _is_of_configs(hint: Any) -> bool:
+    whole = isinstance(hint, type) and issubclass(hint, Config)
+    return whole or any(map(_is_of_configs, typing.get_args(hint)))
+
+
+def _are_the_same(one: Config, other: Config) -> bool:
+    """Say whether configs are equal, also where they hold NaN, and would be stored alike."""
+    texts = [to_json(Documents().write(each), sort_keys=True) for each in (one, other)]
+    has_nan = from_json(texts[0]) != from_json(texts[0])
+    return texts[0] == texts[1] and (has_nan or one == other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import builtins
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
@@ -22,9 +22,8 @@ class FreshStore:
     """
 
     kind: ClassVar[str] = "stores"
-    _count: ClassVar[itertools.count[int]] = itertools.count()
 
-    type: type[StoreBackend]
+    type: builtins.type[StoreBackend]
     open: Callable[[Path], StoreBackend]
 
     @property
@@ -33,6 +32,6 @@ class FreshStore:
         return self.type.__name__
 
     @classmethod
-    def of(cls, backend: type[StoreBackend]) -> Self:
+    def of(cls, backend: builtins.type[StoreBackend]) -> Self:
         """Return how a type is opened by its options, of which ``runs_base_dir`` is the folder."""
         return cls(backend, lambda folder: backend.from_options(DaCapoConfig(runs_base_dir=folder)))

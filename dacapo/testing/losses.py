@@ -10,16 +10,17 @@ from dacapo.experiments.tasks.losses import Loss
 from .checks import check, demand
 
 
-def _one_hot() -> tuple[Loss | None, torch.Tensor, torch.Tensor]:
+def _one_hot() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the target of three classes, which any loss can take, and a weight of 1 everywhere."""
     labels = torch.randint(0, 3, (2, 6, 6, 6))
     target = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
-    return None, target, torch.ones_like(target)
+    return target, torch.ones_like(target)
 
 
 @check("losses")
 def a_loss_is_finite_and_has_a_gradient(config: Config) -> None:
     """The loss of a prediction, with weights and without, is a finite scalar with a finite gradient."""
-    _, target, weight = _one_hot()
+    target, weight = _one_hot()
     for given in (weight, None):
         demand_gradient(build(config), target, given)
 
@@ -27,14 +28,14 @@ def a_loss_is_finite_and_has_a_gradient(config: Config) -> None:
 @check("losses")
 def a_loss_is_less_for_the_truth_than_for_noise(config: Config) -> None:
     """Predicting the target costs less than predicting noise."""
-    _, target, weight = _one_hot()
+    target, weight = _one_hot()
     demand_less_for_the_truth(build(config), target, weight)
 
 
 @check("losses")
 def what_weighs_nothing_does_not_count(config: Config) -> None:
     """Where the weight is 0 the gradient is 0, and the loss does not change with the prediction."""
-    _, target, weight = _one_hot()
+    target, weight = _one_hot()
     weight[..., :3] = 0
     loss: Loss = build(config)
     demand_masked(loss, target, weight)
@@ -51,7 +52,7 @@ def what_weighs_nothing_does_not_count(config: Config) -> None:
 @check("losses")
 def a_loss_is_finite_where_nothing_counts(config: Config) -> None:
     """Where everything weighs 0 the loss is finite and has no gradient."""
-    _, target, weight = _one_hot()
+    target, weight = _one_hot()
     prediction = torch.randn_like(target).requires_grad_()
     loss = build(config).compute(prediction, target, torch.zeros_like(weight))
     demand(bool(loss.isfinite()), f"the loss is {loss.detach()} where everything weighs 0; it should be 0")
@@ -89,6 +90,6 @@ def demand_masked(loss: Loss, target: torch.Tensor, weight: torch.Tensor) -> Non
     learned = int((gradient[weight == 0] != 0).sum())
     demand(
         learned == 0,
-        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight, and divide by its sum",
+        f"{learned} values that weigh 0 have a gradient; multiply errors by the weight first",
     )
     demand(bool(gradient[weight > 0].any()), "no value that counts has a gradient")

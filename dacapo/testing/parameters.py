@@ -94,6 +94,12 @@ def unknown_criteria_are_refused(config: Any) -> None:
         raise AssertionError(f"{question}('no_such_criterion') is {answer!r}; raise InvalidRequest")
 
 
+def _another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + ("x" if isinstance(value, str) else 1)
+
+
 def _others(config: Config) -> list[tuple[str, Any]]:
     """Return the config with one of its values changed, for each that can be."""
     found = []
@@ -101,7 +107,7 @@ def _others(config: Config) -> list[tuple[str, Any]]:
         value = getattr(config, one.name)
         if not one.init or one.name == "name" or not isinstance(value, bool | int | float | str):
             continue
-        changed = not value if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
+        changed = _another(value)
         try:
             found.append((one.name, config.replace(**{one.name: changed})))
         except InvalidConfig:

@@ -52,7 +52,7 @@ class Situation:
 def situation(config: Config) -> Situation:
     """Return the first situation that the task takes: volumes before sections, ids before channels.
 
-    It takes it if it makes targets and weights of it, and refuses it by raising a ``DataError``.
+    It takes it if it makes targets and weights of it, and scores; it refuses it by raising a ``DataError``.
     """
     task: Task = build(config)
     refused = []
@@ -60,24 +60,38 @@ def situation(config: Config) -> Situation:
         try:
             target = task.predictor.create_target(gt)
             weight, _ = task.predictor.create_weight(gt, target)
+            _try_to_score(Situation(build(config), gt, target, weight))
         except DataError as error:
             refused.append(f"{gt.name}: {error}")
         else:
             return Situation(task, gt, target, weight)
     raise AssertionError(
-        "it takes none of the ground truths that there are, but one of them should do; " + "; ".join(refused)
+        f"it takes no ground truth, be it ids of objects or of classes, or binary channels; {refused[-1]}"
     )
+
+
+def _try_to_score(here: Situation) -> None:
+    """Score the target; ground truth that the evaluator refuses is not for this task."""
+    try:
+        here.task.post_processor.set_prediction(here.prediction(here.target.data))
+        segmentation = here.task.post_processor.process(here.task.parameters[0])
+        here.task.evaluator.evaluate(segmentation, here.gt)
+    except DataError:
+        raise
+    except Exception:
+        return  # what goes wrong otherwise is for the check of it to say
 
 
 def truths(num_channels: int) -> Iterator[NumpyArray]:
     """Yield ground truth as tasks may need it: ids of objects, of classes, and binary channels."""
     for dims in (3, 2):
         objects = blobs((SIZE,) * dims)
-        classes = objects % max(num_channels, 2)
-        channels = np.stack([(objects > 0) & (objects != c) for c in range(num_channels)]).astype(np.uint8)
         yield array(objects, dims, f"ids of objects in {dims}D")
-        yield array(classes, dims, f"ids of classes in {dims}D")
-        yield array(channels, dims, f"binary channels in {dims}D")
+        for classes in range(max(num_channels, 2), 1, -1):
+            yield array(objects % classes, dims, f"ids of {classes} classes in {dims}D")
+        for channels in range(num_channels, 0, -1):
+            binary = np.stack([(objects > 0) & (objects != c) for c in range(channels)])
+            yield array(binary.astype(np.uint8), dims, f"{channels} binary channels in {dims}D")
 
 
 def same_up_to_names(one: NDArray, other: NDArray) -> bool:

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from dacapo.config import Config
-from dacapo.experiments.architectures import CNNectomeUNetConfig
-from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
-from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
+from dacapo.experiments.architectures import ArchitectureConfig, CNNectomeUNetConfig
+from dacapo.experiments.datasplits import DataSplitConfig, TrainValidateDataSplitConfig
+from dacapo.experiments.datasplits.datasets import DatasetConfig, RawGTDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
     BinarizeArrayConfig,
     IntensitiesArrayConfig,
     ZarrArrayConfig,
 )
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.tasks import DistanceTaskConfig
+from dacapo.experiments.tasks import DistanceTaskConfig, TaskConfig
 from dacapo.experiments.trainers import (
     ElasticAugmentConfig,
     IntensityAugmentConfig,
     PatchTrainerConfig,
     SimpleAugmentConfig,
+    TrainerConfig,
 )
 
 VOXEL = (8, 8, 8)
@@ -31,10 +31,10 @@ VOXEL = (8, 8, 8)
 def tiny_run(
     folder: Path,
     *,
-    task: Config | None = None,
-    architecture: Config | None = None,
-    trainer: Config | None = None,
-    datasplit: Config | None = None,
+    task: TaskConfig | None = None,
+    architecture: ArchitectureConfig | None = None,
+    trainer: TrainerConfig | None = None,
+    datasplit: DataSplitConfig | None = None,
     **changes: Any,
 ) -> RunConfig:
     """Return a run of a few seconds over two volumes that are written into ``folder``.
@@ -44,7 +44,7 @@ def tiny_run(
     fields of the ``RunConfig``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {
+    parts: dict[str, Any] = {
         "task_config": task or _task(),
         "architecture_config": architecture or _architecture(),
         "trainer_config": trainer or _trainer(),
@@ -56,13 +56,15 @@ def tiny_run(
 
 def tiny_datasplit(folder: Path, ids: bool = False) -> TrainValidateDataSplitConfig:
     """Return a volume to train on and one to validate on; see ``tiny_dataset``."""
-    parts = {}
+    parts: dict[str, list[DatasetConfig]] = {}
     for seed, (use, name) in enumerate((("train_configs", "train"), ("validate_configs", "validate"))):
         container = folder / f"{name}.zarr"
         if not container.exists():
             tiny_volume(container, seed)
         parts[use] = [tiny_dataset(name, container, ids)]
-    return TrainValidateDataSplitConfig("volumes", **parts)
+    return TrainValidateDataSplitConfig(
+        name="volumes", train_configs=parts["train_configs"], validate_configs=parts["validate_configs"]
+    )
 
 
 def tiny_volume(path: Path, seed: int = 0, size: int = 40) -> Path:
@@ -114,8 +116,8 @@ def _architecture() -> CNNectomeUNetConfig:
 
 def _trainer() -> PatchTrainerConfig:
     elastic = ElasticAugmentConfig(
-        control_point_spacing=(8, 8, 8),
-        control_point_displacement_sigma=(4, 4, 4),
+        control_point_spacing=[8, 8, 8],
+        control_point_displacement_sigma=[4.0, 4.0, 4.0],
         rotation_interval=(0, 1.5),
     )
     return PatchTrainerConfig(

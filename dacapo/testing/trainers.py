@@ -24,6 +24,17 @@ from .checks import check, demand
 from .volumes import dataset, small_architecture
 
 
+def task_and_model(dims: int = 3) -> tuple[Task, Model]:
+    """Return a task for the ground truth of ``dataset``, and a model, whose weights are always the same."""
+    task_config = DistanceTaskConfig(
+        "objects", channels=["object"], clip_distance=40, tol_distance=8, scale_factor=16
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        task: Task = build(task_config)
+        return task, task.create_model(small_architecture(dims))
+
+
 @attrs.define(eq=False)
 class Training:
     """A trainer with a volume, a task and a model, which notes the images that the model is given."""
@@ -36,18 +47,12 @@ class Training:
     seen: list[torch.Tensor] = attrs.field(factory=list)
 
     @classmethod
-    def of(cls, config: Config, seed: int = 0, dims: int = 3) -> Training:
+    def of(cls, config: Config, seed: int = 0) -> Training:
         """Begin a training with a seed; the initial weights are always the same."""
         trainer = build(config)
         trainer.seed = seed
-        task_config = DistanceTaskConfig(
-            "objects", channels=["object"], clip_distance=40, tol_distance=8, scale_factor=16
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            task = build(task_config)
-            model = task.create_model(small_architecture(dims))
-        made = cls(trainer, task, model, trainer.create_optimizer(model), dataset(dims=dims))
+        task, model = task_and_model()
+        made = cls(trainer, task, model, trainer.create_optimizer(model), dataset())
         model.register_forward_pre_hook(lambda _, inputs: made.seen.append(inputs[0].detach().clone()))
         trainer.build_batch_provider([made.volume], model, task)
         return made

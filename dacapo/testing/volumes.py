@@ -19,8 +19,10 @@ SIZE = 16  # voxels along each axis
 class MemoryDataset(Dataset):
     """A dataset of arrays that are given, not opened."""
 
-    def __init__(self, name: str, raw: Array, gt: Array | None = None, mask: Array | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self, name: str, raw: Array, gt: Array | None = None, mask: Array | None = None, **rest: Any
+    ) -> None:
+        super().__init__(name, **rest)
         self._arrays = raw, gt, mask
 
     @property

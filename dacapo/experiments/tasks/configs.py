@@ -71,6 +71,11 @@ class DistanceTaskConfig(TaskConfig):
         _check_clips(self)
         _check_thresholds(self, -1)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
 
 @attrs.define(kw_only=True)
 class AffinitiesTaskConfig(TaskConfig):
@@ -129,6 +134,12 @@ class AffinitiesTaskConfig(TaskConfig):
         if self.min_size < 0:
             self.refuse("min_size", "should be 0 or more")
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return the nearest neighbour along each axis, and one farther away."""
+        offsets = [Coordinate(1, 0, 0), Coordinate(0, 1, 0), Coordinate(0, 0, 1), Coordinate(0, -3, 0)]
+        return cls(name="example", neighborhood=offsets)
+
 
 @attrs.define(kw_only=True)
 class HotDistanceTaskConfig(TaskConfig):
@@ -165,6 +176,11 @@ class HotDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return two classes."""
+        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
 
 
 @attrs.define(kw_only=True)

@@ -274,3 +274,12 @@ def test_configs_keep_the_fields_of_existing_documents() -> None:
 def test_configs_that_make_no_sense_are_refused(changes: dict, reason: str) -> None:
     with pytest.raises(InvalidConfig, match=reason):
         config(**changes)
+
+
+def test_offsets_have_a_number_for_each_axis():
+    predictor = AffinitiesPredictor([Coordinate(0, 1)])
+    volume = NumpyArray(np.ones((4, 4, 4), np.uint8), (8, 8, 8), name="volume")
+    with pytest.raises(InvalidArray, match="volume has 3 spatial axes, and the offsets .* have 2 numbers"):
+        predictor.create_target(volume)
+    with pytest.raises(InvalidArray, match="the ground truth has 3 spatial axes"):
+        predictor.gt_region_for_roi(volume.roi, volume.voxel_size)

@@ -10,29 +10,11 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
-from dacapo.experiments.datasplits.datasets.dataset import Dataset
 from dacapo.experiments.tasks.losses import Loss
 from dacapo.experiments.trainers.patch_source import PatchShape, PatchSource
+from dacapo.testing.volumes import MemoryDataset
 
-
-class MemoryDataset(Dataset):
-    """Arrays that are given, not opened."""
-
-    def __init__(self, name: str, raw: Any, gt: Any, mask: Any = None, **rest: Any) -> None:
-        super().__init__(name, **rest)
-        self._arrays = raw, gt, mask
-
-    @property
-    def raw(self) -> Array:
-        return self._arrays[0]
-
-    @property
-    def gt(self) -> Array | None:
-        return self._arrays[1]
-
-    @property
-    def mask(self) -> Array | None:
-        return self._arrays[2]
+__all__ = ["MemoryDataset", "TinyModel", "balls", "noise", "shape_for", "source_for", "tiny_task"]
 
 
 class TinyModel(torch.nn.Module):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.errors import InvalidArray
 from dacapo.experiments.arraytypes import EmbeddingArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.model import Model
@@ -136,6 +137,7 @@ class AffinitiesPredictor(Predictor):
         It reaches as far as the offsets, each to its own side, and at least as far as descriptors see.
         """
         voxel_size = Coordinate(voxel_size)
+        self._require_dims(len(voxel_size), "the ground truth")
         padding = self.padding(voxel_size)
         by_axis = list(zip(*self.neighborhood, strict=True))
         before, after = (
@@ -147,11 +149,19 @@ class AffinitiesPredictor(Predictor):
         )
         return roi.grow(before, after)
 
+    def _require_dims(self, dims: int, whose: str) -> None:
+        if dims != self.dims:
+            raise InvalidArray(
+                f"{whose} has {dims} spatial axes, and the offsets of the affinities have {self.dims} "
+                "numbers; give each offset in the neighborhood of the task one number per axis"
+            )
+
     def _sigma(self, voxel_size: Coordinate) -> tuple[float, ...]:
         return (float(max(voxel_size) * self.num_voxels),) * len(voxel_size)
 
     def _ids(self, gt: Array) -> NDArray:
         require_ids(gt)
+        self._require_dims(gt.dims, gt.name)
         labels = read_ids(gt)
         return labels.astype(np.int64) + 1 if self.background_as_object else labels
 

@@ -217,9 +217,8 @@ class CropArrayConfig(ArrayConfig):
     @classmethod
     def example(cls) -> Self:
         """Return a corner."""
-        return cls(
-            name="example", source_array_config=DummyArrayConfig("source"), roi=Roi((0, 0, 0), (10, 10, 10))
-        )
+        corner = Roi((0, 0, 0), (10, 10, 10))
+        return cls(name="example", source_array_config=DummyArrayConfig("source"), roi=corner)
 
 
 @attrs.define(kw_only=True)
