@@ -18,6 +18,7 @@ from pathlib import Path
 NAMES = (
     "demo",
     "startup",
+    "discovery",
     "file_stores",
     "mongo_stores",
     "validation_scores",

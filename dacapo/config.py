@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union
 import attrs
 from funlib.geometry import Coordinate, Roi
 
-from .errors import InvalidConfig, PluginError
+from .errors import BrokenPlugin, InvalidConfig, PluginError
 from .registry import import_target
 
 _Check = Callable[[Any], Any]
@@ -51,7 +51,15 @@ class implemented_by:
         self.target = target
 
     def __get__(self, config: object | None, owner: type) -> Any:
-        return import_target(self.target)
+        try:
+            return import_target(self.target)
+        except (Exception, SystemExit) as error:
+            raise BrokenPlugin(
+                f"{owner.__name__} is implemented by {self.target}, which cannot be imported: "
+                f"{error or type(error).__name__}; whose it is says  dacapo plugins show {owner.__name__}",
+                kind=getattr(owner, "kind", ""),
+                name=owner.__name__,
+            ) from error
 
 
 @attrs.define

@@ -58,7 +58,7 @@ def _revive(cls: type[PluginError], message: str, kind: str, name: str) -> Plugi
     return cls(message, kind=kind, name=name)
 
 
-class MissingPlugin(PluginError):
+class MissingPlugin(PluginError, ImportError):  # type: ignore[misc]  # its name is never None
     """No installed package offers the type."""
 
 

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import reduce
 from typing import Any
 
-import attrs
+from .discovery import Offer, Unreadable, import_target, installed
+from .errors import AmbiguousPlugin, BrokenPlugin, MissingPlugin, PluginError, UnregisteredType
 
-from .errors import AmbiguousPlugin, BrokenPlugin, MissingPlugin, UnregisteredType
-
-PREFIX = "dacapo."
-HOME = "dacapo"
 SESSION = "this session"
+# Types of our own that come with packages of their own.
+HOMES = {"ModelZooConfig": "dacapo-bioimageio"}
 KINDS = (
     "tasks",
     "architectures",
@@ -43,84 +41,6 @@ KINDS = (
     "stores",
     "commands",
 )
-
-
-def import_target(target: str) -> Any:
-    """Import what ``package.module:Class`` points at."""
-    module, _, path = target.partition(":")
-    return reduce(getattr, path.split("."), importlib.import_module(module))
-
-
-@attrs.frozen
-class Offer:
-    """One type that one installed package offers."""
-
-    kind: str
-    name: str
-    target: str
-    dist: str
-    version: str
-
-    @property
-    def requirement(self) -> str:
-        """What pip would need to bring this very offer back."""
-        return f"{self.dist}=={self.version}"
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it needs no provenance: what comes with DaCapo itself is always there."""
-        return "." not in self.name and self.dist == HOME
-
-    def load(self) -> Any:
-        """Import the type; say who is to blame when that fails."""
-        try:
-            return import_target(self.target)
-        except Exception as error:
-            raise BrokenPlugin(
-                f"{self.name} could not be imported from {self.target}: {error}\n"
-                f"It comes from {self.dist} {self.version}; tell its authors, or "
-                f"reinstall it with  pip install --force-reinstall '{self.requirement}'",
-                kind=self.kind,
-                name=self.name,
-            ) from error
-
-
-@attrs.frozen
-class Unreadable:
-    """A distribution whose offers could not be read, and why."""
-
-    dist: str
-    reason: str
-
-
-def installed() -> Iterator[Offer | Unreadable]:
-    """Read the offers of every installed distribution, importing none.
-
-    Only distributions that mention us are parsed, so that a malformed entry
-    point in an unrelated package cannot keep DaCapo from starting.  Of two
-    distributions of one name the first on ``sys.path`` counts, as for imports.
-    """
-    # Imported here, because it costs a tenth of a second and most of DaCapo never needs it.
-    from importlib_metadata import distributions
-
-    seen = set()
-    for dist in distributions():
-        text = dist.read_text("entry_points.txt") or ""
-        if PREFIX not in text:
-            continue
-        name = str(dist.metadata["Name"] or "an unnamed package")
-        if (key := re.sub(r"[-_.]+", "-", name).lower()) in seen:
-            continue
-        seen.add(key)
-        try:
-            points = [point for point in dist.entry_points if point.group.startswith(PREFIX)]
-            version = dist.version
-        except Exception as error:
-            yield Unreadable(name, f"{type(error).__name__}: {error}")
-            continue
-        for point in points:
-            kind = point.group.removeprefix(PREFIX)
-            yield Offer(kind, point.name, point.value.split("[")[0].strip(), name, version)
 
 
 class Registry:
@@ -182,6 +102,8 @@ class Registry:
         if close := difflib.get_close_matches(name, self.names(kind), n=1):
             return f"; did you mean {close[0]}?"
         tail = name.rpartition(".")[2]
+        if tail in HOMES:
+            return f"; get it with  pip install {HOMES[tail]}"
         homes = sorted({k for k, n in self.offers if n.rpartition(".")[2] == tail and k != kind})
         if homes:
             return f"; it is among the {homes[0]}"
@@ -193,6 +115,20 @@ class Registry:
         if offer not in self._classes:
             self._classes[offer] = self._remember(offer.load(), offer)
         return self._classes[offer]
+
+    def named(self, name: str, *kinds: str) -> Any:
+        """Import and return the type whose class is called so, whoever offers it."""
+        found = [rivals[0] for (kind, full), rivals in self.offers.items()
+                 if kind in kinds and full.rpartition(".")[2] == name]  # fmt: skip
+        if len({offer.target for offer in found}) > 1 and not any(offer.name == name for offer in found):
+            raise AmbiguousPlugin(
+                f"{name} is offered as {' and as '.join(sorted(offer.name for offer in found))}; import it "
+                f"from the package that you mean, {' or '.join(sorted({offer.dist for offer in found}))}",
+                kind=found[0].kind,
+                name=name,
+            )
+        best = min(found, key=lambda offer: offer.name != name, default=None)
+        return self.load(best.kind, best.name) if best else self.find(kinds[0], name)
 
     def offer_of(self, cls: type) -> Offer:
         """Return the offer that leads to ``cls``: the way back from class to name."""
@@ -266,8 +202,40 @@ class Registry:
 
 registry = Registry()
 
+
+def namespace(module: str, *kinds: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` for a module that has all types of some kinds.
+
+    Whatever is offered can be imported from there by the name of its class; what is not raises
+    ``MissingPlugin``, an ``ImportError``.  ``dir`` lists what can be had.
+    """
+
+    def find(name: str) -> Any:
+        # Submodules are looked for here too, before they are imported.
+        if not name[:1].isupper():
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return registry.named(name, *kinds)
+
+    def has(name: str) -> bool:
+        with suppress(PluginError):
+            return registry.named(name, *kinds) is not None
+        return False
+
+    def listing() -> list[str]:
+        offered = {name.rpartition(".")[2] for kind in kinds for name in registry.names(kind)}
+        own = vars(sys.modules[module])
+        return sorted({*own, *filter(has, offered - own.keys())})
+
+    return find, listing
+
+
 add = registry.add
 names = registry.names
 find = registry.find
 load = registry.load
 refresh = registry.refresh
+
+__all__ = [
+    "KINDS", "Offer", "Registry", "Unreadable", "add", "find", "import_target", "installed", "load", "names",
+    "namespace", "refresh", "registry",
+]  # fmt: skip

@@ -46,7 +46,7 @@ def test_commands_on_the_page_exist(page):
         for line in re.findall(r"^\$? ?dacapo (.+)$", source, flags=re.M):
             words = line.split("#")[0].split()
             command = [word for word in words[:2] if re.fullmatch(r"[a-z][a-z-]*", word)]
-            depth = command if command[:1] in (["run"], ["store"], ["queue"]) else command[:1]
+            depth = command if command[:1] in (["run"], ["store"], ["queue"], ["plugins"]) else command[:1]
             result = CliRunner().invoke(cli, [*depth, "--help"])
             assert result.exit_code == 0, line
             for option in re.findall(r"(?<= )--[a-z-]+", line):

@@ -91,8 +91,8 @@ def test_two_packages_under_one_name_are_refused_when_used_naming_both():
 
 
 def test_the_same_offer_twice_is_one_offer():
-    table = Registry([offer("x.T", "json:JSONDecoder"), offer("x.T", "json:JSONDecoder")])
-    assert table.load("tasks", "x.T").__name__ == "JSONDecoder"
+    table = Registry([offer("x.T", "json:JSONDecoder", kind="stores")] * 2)
+    assert table.load("stores", "x.T").__name__ == "JSONDecoder"
 
 
 def test_a_broken_package_is_blamed_with_what_to_type():
@@ -173,3 +173,28 @@ def test_importing_the_registry_imports_nothing_heavy():
     code = "import sys, dacapo.registry; print([m for m in ('torch', 'zarr', 'pymongo') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_types_are_imported_from_the_namespace_of_their_kind(acme):
+    from dacapo.experiments import tasks
+    from dacapo.experiments.tasks import SkeletonTaskConfig
+
+    assert SkeletonTaskConfig is registry.load("tasks", "acme.SkeletonTaskConfig")
+    assert "SkeletonTaskConfig" in dir(tasks)
+    assert "SkeletonTaskConfig" not in tasks.__all__
+    assert not hasattr(tasks, "_nothing")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        ("tasks", "DistancTaskConfig", r"did you mean DistanceTaskConfig\?"),
+        ("architectures", "ModelZooConfig", "pip install dacapo-bioimageio"),
+        ("trainers", "ZarrArrayConfig", "it is among the arrays"),
+        ("datasplits.datasets.arrays", "Nowhere", "dacapo plugins arrays"),
+    ],
+)
+def test_what_cannot_be_imported_from_there_says_what_to_do(module, name, hint):
+    with pytest.raises(ImportError, match=hint) as raised:
+        exec(f"from dacapo.experiments.{module} import {name}")
+    assert isinstance(raised.value, MissingPlugin)

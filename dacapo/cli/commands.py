@@ -25,10 +25,15 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known, name = self.list_commands(ctx), args[0]
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            words = self.words(ctx)
+            close = difflib.get_close_matches(name, words, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(words)}"
             raise click.UsageError(f"no such command: {name}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def words(self, ctx: click.Context) -> list[str]:
+        """Return what may stand where a command is expected."""
+        return self.list_commands(ctx)
 
 
 class Commands(Group):

@@ -1,33 +1,22 @@
-"""``python -m dacapo.cli.import_each TARGET...``: tell of each whether it can be imported.
-
-Runs in a process of its own, so that a package that crashes or hangs harms nobody else.
-"""
+"""``python -m dacapo.cli.import_each OFFER...``: tell of each whether it can be imported."""
 
 from __future__ import annotations
 
-import json
-import sys
+from dacapo.errors import BrokenPlugin
+from dacapo.registry import Offer
 
-from dacapo.registry import import_target
-
-# What an import prints of its own must not be taken for a report.
-MARK = "\x1e"
+from .contained import report_each
 
 
-def report(target: str) -> str:
-    """Return what went wrong with the import of ``package.module:Class``; nothing if it went well."""
+def report(offer: Offer) -> str:
+    """Return what went wrong with the import of an offer; nothing if it went well."""
     try:
-        import_target(target)
-    except BaseException as error:  # also SystemExit: an import may try to leave
-        return f"{type(error).__name__}: {error}"
+        offer.load()
+    except BrokenPlugin as error:
+        cause = error.__cause__
+        return f"{type(cause).__name__}: {cause}" if cause else str(error).partition("\n")[0]
     return ""
 
 
-def main() -> None:
-    """Print one marked line for each target of the command line."""
-    for target in sys.argv[1:]:
-        print("\n" + MARK + json.dumps(report(target)), file=sys.__stdout__, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    report_each(report)

@@ -1,31 +1,50 @@
-"""``dacapo plugins``: which types the installed packages offer."""
+"""``dacapo plugins``: which types the installed packages offer, and how to offer some yourself."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from dacapo.errors import DacapoError
-from dacapo.registry import KINDS, Offer, registry
+from dacapo.registry import KINDS, registry
 
-from .import_each import MARK
+from .commands import Group
+from .plugin_check import check_package
+from .plugin_new import new_package
+from .plugin_show import ambiguity, import_each, show_plugin
 from .tables import json_option, show
 
-SECONDS_TO_IMPORT = 120
 COLUMNS = ("kind", "name", "package", "version")
 
 
-@click.command()
-@click.argument("kind", required=False, type=click.Choice(KINDS), metavar="KIND")
+class _Plugins(Group):
+    """A group whose commands follow; a kind, or nothing, stands for the list."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        listed = not args or args[0] in KINDS or args[0] in ("--check", "--json")
+        return super().parse_args(ctx, ["list", *args] if listed else args)
+
+    def words(self, ctx: click.Context) -> list[str]:
+        return [*super().words(ctx), *KINDS]
+
+
+@click.group(cls=_Plugins)
+def plugins() -> None:
+    """List, examine and begin the types that installed packages offer.
+
+    \b
+    dacapo plugins           is  dacapo plugins list
+    dacapo plugins tasks     is  dacapo plugins list tasks
+    """
+
+
+@plugins.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS), metavar="[KIND]")
 @click.option("--check", is_flag=True, help="Import each type and say which cannot be had, and why.")
 @json_option
-def plugins(kind: str | None, check: bool, as_json: bool) -> None:
-    """List the types that installed packages offer, by kind."""
+def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
+    """List what is offered, with package and version; nothing is imported unless asked to."""
     offers = [
         offer
         for (_, _), rivals in sorted(registry.offers.items())
@@ -34,10 +53,10 @@ def plugins(kind: str | None, check: bool, as_json: bool) -> None:
     ]
     rows: list[tuple[Any, ...]] = [(o.kind, o.name, o.dist, o.version) for o in offers]
     rows += [("unreadable", "-", one.dist, "-") for one in registry.unreadable]
-    faults = list(_ambiguities(offers))
+    faults = list(map(ambiguity, offers))
     problems: list[str | None] = [*faults, *(one.reason for one in registry.unreadable)]
     if check:
-        found = _import_each([offer for offer, fault in zip(offers, faults, strict=True) if not fault])
+        found = import_each([offer for offer, fault in zip(offers, faults, strict=True) if not fault])
         problems[: len(offers)] = [
             fault or found.get(offer) for offer, fault in zip(offers, faults, strict=True)
         ]
@@ -50,37 +69,5 @@ def plugins(kind: str | None, check: bool, as_json: bool) -> None:
         raise DacapoError(f"{broken} of {len(rows)} cannot be had; the state says why")
 
 
-def _ambiguities(offers: Sequence[Offer]) -> Iterator[str | None]:
-    """Say of each offer whether another package claims the same name."""
-    for offer in offers:
-        rivals = [o.dist for o in registry.offers[offer.kind, offer.name] if o is not offer]
-        yield f"ambiguous: also offered by {', '.join(rivals)}" if rivals else None
-
-
-def _import_each(offers: Sequence[Offer]) -> dict[Offer, str]:
-    """Import offers, one process for each package, and return what went wrong with which.
-
-    A package that takes its process down with it cannot hide behind, or hurt, the others.
-    """
-    problems: dict[Offer, str] = {}
-    for dist in dict.fromkeys(offer.dist for offer in offers):
-        left = [offer for offer in offers if offer.dist == dist]
-        while left:
-            reports, cause = _import_in_process([offer.target for offer in left])
-            problems |= {offer: report for offer, report in zip(left, reports, strict=False) if report}
-            left = left[len(reports) :]
-            if left:
-                problems[left.pop(0)] = cause
-    return problems
-
-
-def _import_in_process(targets: list[str]) -> tuple[list[str], str]:
-    """Return a report for each target that was got to, and why it ended if it did not get to all."""
-    command = [sys.executable, "-m", "dacapo.cli.import_each", *targets]
-    cause = "hangs when imported"
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_IMPORT)
-        output, cause = done.stdout, f"ends the process when imported (exit code {done.returncode})"
-    except subprocess.TimeoutExpired as error:
-        output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-    return [json.loads(line[1:]) for line in output.split("\n") if line.startswith(MARK)], cause
+for command in (show_plugin, check_package, new_package):
+    plugins.add_command(command)

@@ -24,7 +24,8 @@ def offers(monkeypatch):
 
 
 PLUGINS = Offer("commands", "plugins", "dacapo.cli.plugins:plugins", "dacapo", "1")
-GOOD = Offer("tasks", "acme.Good", "collections:OrderedDict", "acme", "1.4.2")
+CONFIGS = "dacapo.experiments.tasks.configs"
+GOOD = Offer("tasks", "acme.Good", f"{CONFIGS}:DummyTaskConfig", "acme", "1.4.2")
 
 
 def test_every_offer_is_listed_with_package_and_version(dacapo):
@@ -47,7 +48,8 @@ def test_a_kind_is_listed_alone_and_nothing_is_imported(dacapo, offers):
 def test_an_unknown_kind_is_a_usage_error(dacapo):
     called = dacapo("plugins", "taskz")
     assert called.exit_code == 2
-    assert "'tasks'" in called.stderr
+    assert "did you mean tasks?" in called.stderr
+    assert "'tasks'" in dacapo("plugins", "list", "taskz").stderr
 
 
 def test_a_kind_without_offers_says_so_on_standard_error(dacapo, offers):
@@ -80,9 +82,9 @@ def test_checking_imports_each_and_tells_the_broken_with_their_cause(dacapo, off
         GOOD,
         Offer("tasks", "bad.Absent", "this_is_nowhere:X", "badcorp", "0.1"),
         Offer("tasks", "bad.Crashing", "crashing:X", "badcorp", "0.1"),
-        Offer("tasks", "bad.Fine", "collections:Counter", "badcorp", "0.1"),
+        Offer("tasks", "bad.Fine", f"{CONFIGS}:OneHotTaskConfig", "badcorp", "0.1"),
         Offer("tasks", "bad.Leaving", "leaving:X", "badcorp", "0.1"),
-        Offer("tasks", "bad.Missing", "collections:Nothing", "badcorp", "0.1"),
+        Offer("tasks", "bad.Missing", f"{CONFIGS}:Nothing", "badcorp", "0.1"),
     )
     called = dacapo("plugins", "tasks", "--check", "--json")
     assert called.exit_code == 1
@@ -90,7 +92,7 @@ def test_checking_imports_each_and_tells_the_broken_with_their_cause(dacapo, off
     states = {row["name"]: row["state"] for row in called.json}
     assert states["acme.Good"] == states["bad.Fine"] == "ok"
     assert states["bad.Absent"] == "ModuleNotFoundError: No module named 'this_is_nowhere'"
-    assert states["bad.Crashing"] == "ends the process when imported (exit code 7)"
+    assert states["bad.Crashing"] == "ends the process (exit code 7) when imported"
     assert states["bad.Leaving"] == "SystemExit: gone"
     assert states["bad.Missing"].startswith("AttributeError")
 
@@ -98,10 +100,10 @@ def test_checking_imports_each_and_tells_the_broken_with_their_cause(dacapo, off
 def test_an_import_that_hangs_is_given_up(dacapo, offers, tmp_path, monkeypatch):
     (tmp_path / "hanging.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr("dacapo.cli.plugins.SECONDS_TO_IMPORT", 3)
+    monkeypatch.setattr("dacapo.cli.plugin_show.SECONDS_TO_IMPORT", 5)
     offers(GOOD, Offer("tasks", "acme.Hanging", "hanging:X", "acme", "1.4.2"))
     rows = dacapo("plugins", "tasks", "--check", "--json").json
-    assert [row["state"] for row in rows] == ["ok", "hangs when imported"]
+    assert [row["state"] for row in rows] == ["ok", "hangs, for more than 5 seconds when imported"]
 
 
 def test_all_of_our_own_can_be_had(dacapo):

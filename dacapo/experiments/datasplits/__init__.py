@@ -1,5 +1,9 @@
 """Datasplits: which datasets to train on, and which to validate on."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .configs import (
     DataSplitConfig,
     DummyDataSplitConfig,
@@ -15,3 +19,6 @@ __all__ = [
     "SimpleDataSplitConfig",
     "TrainValidateDataSplitConfig",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "datasplits")

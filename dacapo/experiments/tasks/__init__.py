@@ -1,5 +1,9 @@
 """What networks are trained for."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .configs import (
     AffinitiesTaskConfig,
     CrossEntropyLossConfig,
@@ -27,3 +31,6 @@ __all__ = [
     "Task",
     "TaskConfig",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "tasks", "losses")

@@ -1,5 +1,9 @@
 """How networks are trained."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .augment import Augment, Extent, Patch, SpatialAugment
 from .configs import (
     AugmentConfig,
@@ -37,3 +41,6 @@ __all__ = [
     "Trainer",
     "TrainerConfig",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "trainers", "augments")

@@ -1,5 +1,9 @@
 """Datasets: images with what is known about them."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .configs import (
     DatasetConfig,
     DummyDatasetConfig,
@@ -17,3 +21,6 @@ __all__ = [
     "SimpleDataset",
     "SimpleDatasetConfig",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "datasets")

@@ -1,5 +1,9 @@
 """How segmentations are compared with the truth."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .binary_segmentation_evaluator import BinarySegmentationEvaluator
 from .dummy_evaluator import DummyEvaluator
 from .evaluator import BestScore, Evaluator
@@ -28,3 +32,6 @@ __all__ = [
     "OneHotEvaluator",
     "score",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "evaluation_scores")

@@ -1,5 +1,9 @@
 """How predictions become segmentations, and the parameters that can be chosen."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .argmax_post_processor import ArgmaxPostProcessor
 from .dummy_post_processor import DummyPostProcessor
 from .parameters import (
@@ -26,3 +30,6 @@ __all__ = [
     "WatershedPostProcessor",
     "WatershedPostProcessorParameters",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "post_processors")

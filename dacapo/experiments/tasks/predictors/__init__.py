@@ -3,10 +3,11 @@
 from .affinities_predictor import AffinitiesPredictor
 from .distance_predictor import DistancePredictor
 from .dummy_predictor import DummyPredictor
+from .head import convolution
 from .hot_distance_predictor import HotDistancePredictor
 from .inner_distance_predictor import InnerDistancePredictor
 from .one_hot_predictor import OneHotPredictor
-from .predictor import Predictor
+from .predictor import Predictor, channels_like
 
 __all__ = [
     "AffinitiesPredictor",
@@ -16,4 +17,6 @@ __all__ = [
     "InnerDistancePredictor",
     "OneHotPredictor",
     "Predictor",
+    "channels_like",
+    "convolution",
 ]

@@ -1,5 +1,9 @@
 """Arrays: image and label volumes in files, and views of them."""
 
+from typing import TYPE_CHECKING
+
+from dacapo.registry import namespace
+
 from .array import Array, NumpyArray
 from .configs import (
     ArrayConfig,
@@ -36,3 +40,6 @@ __all__ = [
     "TiffArrayConfig",
     "ZarrArrayConfig",
 ]
+
+if not TYPE_CHECKING:  # a misspelt name should not pass for somebody's type
+    __getattr__, __dir__ = namespace(__name__, "arrays")

@@ -1,0 +1,1 @@
+"""A network for DaCapo: convolutions one after the other."""

@@ -1,0 +1,1 @@
+"""An array for DaCapo: another one with bright and dark swapped."""

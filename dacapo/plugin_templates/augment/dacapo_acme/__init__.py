@@ -1,0 +1,1 @@
+"""An augment for DaCapo: sections that are missing."""

@@ -1,0 +1,1 @@
+"""A command for DaCapo: how many runs there are of each task."""

@@ -1,0 +1,1 @@
+"""A compute context for DaCapo: this machine, behind everybody else."""

@@ -1,0 +1,1 @@
+"""A dataset for DaCapo: balls that are made up."""

@@ -1,0 +1,1 @@
+"""A datasplit for DaCapo: cross-validation."""

@@ -1,0 +1,1 @@
+"""A trainer for DaCapo: random patches, and gradient descent with momentum."""
