@@ -29,6 +29,12 @@ _FILTERS = (
     click.option("--architecture", multiple=True, help="Only runs with this architecture."),
     click.option("--trainer", multiple=True, help="Only runs with this trainer."),
     click.option("--datasplit", multiple=True, help="Only runs with this datasplit."),
+    click.option(
+        "--uses",
+        multiple=True,
+        help="Only runs within which is a config of this name or type, such "
+        "as a dataset, array or augment; of several, all.",
+    ),
     click.option("--owner", multiple=True, help="Only runs that this person stored."),
     click.option("--tag", "tags", multiple=True, help="Only runs that bear this tag; of several, all."),
     click.option("--since", help="Only runs stored since then: 2026-11-30, 2026-11-30T12:00, or 30d ago."),
@@ -50,7 +56,7 @@ def query_of(asked: dict[str, Any]) -> Query:
     from dacapo.store.listing import Query
 
     among = {part: asked[part] for part in (*PARTS, "owner") if asked[part]}
-    return Query(among, asked["match"], asked["since"], asked["until"])
+    return Query(among, asked["match"], asked["since"], asked["until"], asked["uses"])
 
 
 @click.command("list")

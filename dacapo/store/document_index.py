@@ -21,7 +21,7 @@ from typing import Any
 from dacapo.errors import CorruptData, NewerFormat
 
 from . import document_file
-from .listing import VERSION, Row, fields_of, row_of
+from .listing import USES, VERSION, Row, fields_of, has_parts, row_of
 from .publication import HIDDEN, explained
 
 logger = logging.getLogger(__name__)
@@ -142,14 +142,21 @@ def _unknown(there: dict[str, Signature], lines: Lines) -> list[str]:
 
 
 def _dump(lines: Lines, collection: str) -> bytes:
-    """Return lines as columns of JSON behind a checksum: several times as fast to read as line by line."""
+    """Return lines as columns of JSON behind a checksum: several times as fast to read as line by line.
+
+    What configs use is alike for many of them, so each list is written once, and where it stands.
+    """
     settled = {key: line for key, line in lines.items() if line[0] != _UNSETTLED}
     rows = [row for _, row in settled.values()]
+    lists: dict[tuple[str, ...], int] = {}
+    uses = [lists.setdefault(tuple(row.get(USES, ())), len(lists)) for row in rows]
     content = {
         "version": VERSION,
         "keys": list(settled),
         "signed": [[signature[part] for signature, _ in settled.values()] for part in range(3)],
         "fields": {name: [row[name] for row in rows] for name in fields_of(collection)},
+        "lists": list(lists),
+        "uses": uses,
     }
     body = json.dumps(content, separators=(",", ":")).encode()
     return f"{zlib.crc32(body):08x}\n".encode() + body
@@ -165,10 +172,13 @@ def _load(path: Path, collection: str) -> Lines:
         names = list(fields_of(collection))
         if content["version"] != VERSION or list(content["fields"]) != names:
             return {}
-        signed = content["signed"]
+        signed, columns = content["signed"], list(content["fields"].values())
+        if has_parts(collection):
+            names.append(USES)
+            columns.append([content["lists"][at] for at in content["uses"]])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    rows = (dict(zip(names, values, strict=True)) for values in zip(*content["fields"].values(), strict=True))
+    rows = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
     lines = zip(zip(*signed, strict=True), rows, strict=True)
     return dict(zip(content["keys"], lines, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -151,3 +152,21 @@ def test_a_document_that_goes_while_it_is_read_is_not_listed(backend: FileBacken
     put(backend, "a", "t")
     monkeypatch.setattr(DocumentIndex, "_signatures", lambda self: {"a": (1, 2, 3), "gone": (1, 2, 3)})
     assert found(backend) == ["a"]
+
+
+def test_files_are_read_once_for_it(backend: FileBackend, reads: list[str]):
+    for key in "abc":
+        put(backend, key, "t" if key == "c" else "u")
+    assert found(backend) == ["c"] and len(reads) == 3
+    asked = FileBackend(backend.root).find("runs", Query(uses=["u"]))
+    assert [key for key, _ in asked] == ["a", "b"] and len(reads) == 3
+    kept = json.loads(cache(backend).read_bytes()[9:])
+    assert kept["lists"] == [["u"], ["t"]] and sorted(kept["uses"]) == [0, 0, 1]  # each list once
+
+
+def test_a_cache_of_an_earlier_version_is_made_anew(backend: FileBackend, monkeypatch):
+    put(backend, "a", "t")
+    monkeypatch.setattr(document_index, "VERSION", 1)
+    assert found(backend) == ["a"]
+    monkeypatch.undo()
+    assert FileBackend(backend.root).find("runs", Query(uses=["t"])) == [("a", {})]
