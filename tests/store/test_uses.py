@@ -9,7 +9,7 @@ import pytest
 from dacapo.errors import InvalidRequest
 from dacapo.store import listing
 from dacapo.store.files import FileBackend
-from dacapo.store.listing import Query, used_by
+from dacapo.store.listing import USES, Query, used_by
 from dacapo.store.mongo import MongoBackend, connection, finding, schema
 from mongo_places import MongoPlace
 
@@ -40,7 +40,7 @@ def test_the_server_answers_from_an_index(mongo: MongoPlace):
     assert uses(opened, "crop7", "split") == ["run-007", "run-107", "run-207", "run-307"]
     # Lists fetch only what stands in the other field.
     entry = there.find_one({"_id": "run-007"})
-    assert entry[finding.USES] == ["crop7", "split"] and finding.USES not in entry[finding.LISTED]
+    assert entry[USES] == ["crop7", "split"] and USES not in entry[finding.LISTED]
 
 
 def test_entries_of_earlier_versions_are_found_and_brought_up_to_date(mongo: MongoPlace, monkeypatch):
@@ -52,15 +52,15 @@ def test_entries_of_earlier_versions_are_found_and_brought_up_to_date(mongo: Mon
         for kind in there:
             opened.put(kind, f"c{number}", document("crop7") | {"text": "t"})
     for collection in there.values():
-        collection.update_many({}, {"$set": {f"{finding.LISTED}.version": 1}, "$unset": {finding.USES: ""}})
+        collection.update_many({}, {"$set": {f"{finding.LISTED}.version": 1}, "$unset": {USES: ""}})
     every = [f"c{number}" for number in range(5)]
     assert uses(opened, "crop7") == every
     opened.prepare()
     assert uses(opened, "crop7") == [key for key, _ in opened.find("tasks", Query(uses=["crop7"]))] == every
     strange = {f"{finding.LISTED}.version": {"$ne": listing.VERSION}}
     assert [collection.count_documents(strange) for collection in there.values()] == [0, 0, 0]
-    assert there["runs"].count_documents({finding.USES: "crop7"}) == 5
-    assert there["runs.notes"].count_documents({finding.USES: {"$exists": True}}) == 0
+    assert there["runs"].count_documents({USES: "crop7"}) == 5
+    assert there["runs.notes"].count_documents({USES: {"$exists": True}}) == 0
 
 
 def test_only_configs_use_others(tmp_path: Path):

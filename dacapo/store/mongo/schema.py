@@ -15,7 +15,7 @@ from pymongo import ASCENDING, DESCENDING, errors
 
 from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
-from dacapo.store.listing import NOTES
+from dacapo.store.listing import NOTES, USES
 from dacapo.store.twins import NAMED
 
 from . import finding
@@ -106,7 +106,7 @@ def prepare(connection: Connection) -> list[str]:
         index = partial(connection.collection(RUNS).create_index, f"{finding.LISTED}.{field}")
         connection.write(f"indexing {RUNS}", index)
     for kind in NAMED:
-        for field in (finding.FOLDED, finding.USES):
+        for field in (finding.FOLDED, USES):
             index = partial(connection.collection(collection_of(kind)).create_index, field)
             connection.write(f"indexing {collection_of(kind)}", index)
         for collection in (kind, f"{kind}{NOTES}"):
