@@ -96,7 +96,7 @@ def test_a_misspelt_command_is_a_usage_error_with_a_suggestion(dacapo, words):
 
 
 def test_a_command_like_no_other_gets_the_list(dacapo):
-    assert "there are archive, create, delete, list, note" in dacapo("run", "xyzzy").stderr
+    assert "there are archive, create, delete, diff, list, note" in dacapo("run", "xyzzy").stderr
 
 
 def test_a_misspelt_option_is_a_usage_error_with_a_suggestion(dacapo):
