@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import Config, UnknownConfig
 from dacapo.documents import META, Document, documents
 from dacapo.errors import DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
-from dacapo.names import Repeated, RunKey, check_name, find_run, run_key
+from dacapo.names import Repeated, RunKey, check_name, find_run, repetitions_of, run_key
 from dacapo.provenance import stamp
 from dacapo.registry import import_target
 
@@ -226,6 +226,16 @@ class ConfigStore:
         if not among:
             return self.names(RUNS)
         return [RunKey(key) for key, _ in self.backend.find(RUNS, Query(among))]
+
+    def repetitions(self, run_name: str) -> list[RunKey]:
+        """Return the keys of all stored repetitions of a run, or the one that is named.
+
+        Raises ``NotFound`` if there is none.
+        """
+        found = repetitions_of(run_name, lambda prefix: self.backend.keys(RUNS, prefix))
+        if missing := [key for key in found or [run_key(run_name)] if self.backend.get(RUNS, key) is None]:
+            raise self._missing(RUNS, missing[0])
+        return found
 
     def delete_run_config(self, run_name: str | Repeated) -> None:
         """Delete a run config only; ``dacapo.store.deletion.delete_run`` deletes all of a run."""
