@@ -40,8 +40,11 @@ def many(count: int) -> Iterator[tuple[str, Document]]:
         stored = (BEGIN + timedelta(minutes=number)).isoformat(timespec="seconds")
         meta = made | {"owner": OWNERS[number % len(OWNERS)], "created": stored, "modified": stored}
         task = first["task_config"] | {"name": f"task-{number % 10}"}
+        crops = [{"name": f"crop-{at % 400}", "raw_config": {"name": f"raw-{at % 400}"}}
+                 for at in range(number % 1000, number % 1000 + 8)]  # fmt: skip
+        split = first["datasplit_config"] | {"train_configs": crops}
         key = f"run-{number:06}"
-        yield key, first | {"name": key, "task_config": task, META: meta}
+        yield key, first | {"name": key, "task_config": task, "datasplit_config": split, META: meta}
 
 
 def fill_files(backend: FileBackend, count: int) -> None:
@@ -69,6 +72,7 @@ FIELDS = ("owner", "stored", "task", "architecture", "trainer", "datasplit", "it
 FILTERS = {
     "everything": Query(),
     "one owner and one task": Query({"owner": ["ada"], "task": ["task-4"]}),
+    "one dataset that they use": Query(uses=["crop-7"]),
     "a pattern of the name, since a day": Query(match="run-00*5", since="2026-01-02"),
 }
 

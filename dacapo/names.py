@@ -96,13 +96,20 @@ def find_run(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> Ru
     name raise ``InvalidRequest``.
     """
     key = run_key(run)
-    if not isinstance(run, str) or isinstance(run, RunKey) or _SEPARATOR in run:
-        return key
-    found = sorted(other for other in present(key) if other == key or other.startswith(key + _SEPARATOR))
+    found = repetitions_of(run, present)
     if len(found) > 1:
         choices = ", ".join(other if _SEPARATOR in other else f"{other}:0" for other in found)
         raise InvalidRequest(f"there are several repetitions of run {key}: {choices}; name one of them")
-    return RunKey(found[0]) if found else key
+    return found[0] if found else key
+
+
+def repetitions_of(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> list[RunKey]:
+    """Return the keys that somebody means by a run; a bare name means all its stored repetitions, sorted."""
+    key = run_key(run)
+    if not isinstance(run, str) or isinstance(run, RunKey) or _SEPARATOR in run:
+        return [key]
+    alike = (other for other in present(key) if other == key or other.startswith(key + _SEPARATOR))
+    return [RunKey(other) for other in sorted(alike)]
 
 
 def folded(name: str) -> str:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = "DACAPO_OPTIONS_FILE"
 PREFIX = "DACAPO_"
+# What tests and benchmarks are told, and not this package.
+SPARED = (f"{PREFIX}TEST_", f"{PREFIX}BENCHMARK_")
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -108,7 +110,7 @@ class Options:
     def instance(**options: Any) -> DaCapoConfig:
         """Return the options in force now; keyword arguments win over file and environment.
 
-        Raises ``InvalidOptions`` for unknown keys, wrong values and unreadable files.
+        Raises ``InvalidOptions`` for unknown keys and variables, wrong values and unreadable files.
         """
         return DaCapoConfig(**{key: value for key, (value, _) in _gather(options).items()})
 
@@ -221,6 +223,17 @@ def _refuse_key(key: str, origin: str) -> NoReturn:
     raise InvalidOptions(f"unknown option {key} (from {origin}); {hint}")
 
 
+def _refuse_variable(name: str) -> NoReturn:
+    plain = {known.replace("_", ""): known for known in KEYS}
+    given = name.removeprefix(PREFIX).replace("_", "").lower()
+    close = difflib.get_close_matches(given, plain, n=1)
+    hint = f"did you mean {PREFIX}{plain[close[0]].upper()}? Else " if close else ""
+    raise InvalidOptions(
+        f"the environment variable {name} is no option of DaCapo; {hint}take it away with  unset {name} "
+        "(options are listed by  dacapo config)"
+    )
+
+
 def _from_file() -> dict[str, Any]:
     path = Options.config_file()
     return {} if path is None else _read(path)
@@ -256,6 +269,10 @@ def _yaml_reason(error: yaml.YAMLError) -> str:
 
 def _from_environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
+    known = {FILE_VARIABLE, *(PREFIX + key.upper() for key in KEYS)}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(SPARED):
+            _refuse_variable(name)
     for key in KEYS:
         if (value := os.environ.get(PREFIX + key.upper())) is not None:
             try:

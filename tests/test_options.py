@@ -171,6 +171,30 @@ def test_variables_are_read_as_what_the_option_is(monkeypatch):
         Options.instance()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DACAPO_MONGODB_HOST", "did you mean DACAPO_MONGO_DB_HOST? Else take it away"),
+        ("DACAPO_RUNS_DIR", "did you mean DACAPO_RUNS_BASE_DIR?"),
+        ("DACAPO_mongo_db_host", "did you mean DACAPO_MONGO_DB_HOST?"),
+        ("DACAPO_OPTION_FILE", "unset DACAPO_OPTION_FILE"),
+        ("DACAPO_XYZZY", "is no option of DaCapo; take it away with  unset DACAPO_XYZZY "),
+    ],
+)
+def test_a_misspelt_variable_is_an_error_that_names_the_right_one(monkeypatch, name: str, meant: str):
+    monkeypatch.setenv(name, "mongodb://anna:s3cret@lab")
+    with pytest.raises(InvalidOptions) as raised:
+        Options.instance()
+    assert f"the environment variable {name} " in str(raised.value) and meant in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_variables_of_tests_benchmarks_and_others_are_left_alone(monkeypatch):
+    for name in ("DACAPO_TEST_MONGO_URI", "DACAPO_BENCHMARK_URI", "MONGO_DB_HOST", "DACAPOX"):
+        monkeypatch.setenv(name, "x")
+    assert Options.instance().mongo_db_host is None
+
+
 def test_options_are_exported_for_a_while(monkeypatch):
     monkeypatch.setenv("DACAPO_TYPE", "files")
     with exported(mongo_db_timeout=2.5, type="memory"):

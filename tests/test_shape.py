@@ -32,7 +32,7 @@ FLOORS = [
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
     ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.delivery",
-     "dacapo.worker", "dacapo"),
+     "dacapo.worker", "dacapo.plot", "dacapo"),
     ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 name taken, 5 store out of reach, "
     "6 somebody else has the run, "
-    "75 stopped at a checkpoint and ready to go on, 130 interrupted."
+    "75 stopped at a checkpoint and ready to go on, 130 interrupted, 143 terminated."
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -34,6 +35,26 @@ class Group(click.Group):
     def words(self, ctx: click.Context) -> list[str]:
         """Return what may stand where a command is expected."""
         return self.list_commands(ctx)
+
+
+class KindGroup(Group):
+    """A group of commands about the configs of one kind; see ``of_kind``."""
+
+    def __init__(self, kind: str, **settings: Any) -> None:
+        super().__init__(kind.removesuffix("s"), **settings)
+        self.kind = kind
+
+
+def of_kind(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the kind of the group that it is called in, so that several groups may have it."""
+
+    @functools.wraps(function)
+    def call(**asked: Any) -> Any:
+        group = click.get_current_context().parent
+        assert group is not None and isinstance(group.command, KindGroup)
+        return function(kind=group.command.kind, **asked)
+
+    return call
 
 
 class Commands(Group):

@@ -68,14 +68,22 @@ def cancel(runs: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--once", is_flag=True, help="Leave after one run, or at once if there is none.")
 @click.option(
-    "--idle-exit", type=float, metavar="SECONDS", help="Leave once there was nothing to do for so long."
+    "--idle-exit",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Leave once there was nothing to do for so long.",
 )
 @click.option(
     "--has", multiple=True, metavar="NAME=AMOUNT", help="What runs may need, if not what this machine has."
 )
 @click.option("--requeue", is_flag=True, help="When asked to stop, queue the run again.")
 @click.option(
-    "--poll", type=float, default=5.0, show_default=True, metavar="SECONDS", help="Look so often for runs."
+    "--poll",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look so often for runs.",
 )
 @click.option("--device", help="The torch device, such as cpu or cuda:1.")
 @click.option("--no-validation", is_flag=True, help="Leave out the validations.")

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 import attrs
-import numpy as np
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 36
@@ -73,14 +72,6 @@ def chart(curves: Iterable[Curve], x_label: str, y_label: str, logarithmic: bool
         f'<text transform="rotate(-90)" x="{-middle}" y="12" text-anchor="middle">{escape(y_label)}</text>'
     )
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
-
-
-def smoothed(values: Sequence[float], width: int) -> list[float]:
-    """Return the running mean over ``width`` values around each, fewer at the ends."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    begin, end = np.maximum(at - width // 2, 0), np.minimum(at + width // 2 + 1, len(values))
-    return [float(mean) for mean in (total[end] - total[begin]) / (end - begin)]
 
 
 def _finite(curve: Curve) -> Curve:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dacapo.errors import InvalidRequest
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import Best, ValidationScores
+from dacapo.plot import smooth_values
 
-from .charts import Curve, chart, smoothed
+from .charts import Curve, chart
 from .page import cards, facts, folded, page, section, table
 from .pictures import FALSE, HIT, MISSED, TRUTH, compared, data_uri, diverging, grey, tinted
 
@@ -70,7 +71,7 @@ class Report:
 
     def _curves(self) -> str:
         iterations, losses = self.stats.iterations.tolist(), self.stats.columns["loss"].tolist()
-        mean = smoothed(losses, max(3, len(losses) // 20))
+        mean = smooth_values(losses, max(3, len(losses) // 20)).tolist()
         loss = chart(
             [Curve("", iterations, losses, "faint"), Curve("running mean", iterations, mean)],
             "iteration",

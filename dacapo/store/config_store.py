@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import Config, UnknownConfig
 from dacapo.documents import META, Document, documents
 from dacapo.errors import DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
-from dacapo.names import Repeated, RunKey, check_name, find_run, run_key
+from dacapo.names import Repeated, RunKey, check_name, find_run, repetitions_of, run_key
 from dacapo.provenance import stamp
 from dacapo.registry import import_target
 
 from .backend import StoreBackend
-from .differences import differences
+from .differences import Difference, differences, differing
 from .listing import Listed, Query, fields_of, many_at_once
 from .remarks import ARCHIVED, Remark, Remarks, check_tag
 from .twins import put_without_twin
@@ -61,9 +61,9 @@ class ConfigStore:
 
     # any kind
 
-    def store(self, kind: str, config: Any, ignore: Ignored = None, *, replace: bool = False) -> None:
-        """Store a config among those of a kind (``runs``, ``tasks``, ...)."""
-        expected = _class_of(kind)
+    def store(self, kind: str, config: Any, ignore: Ignored = None, *, replace: bool = False) -> str:
+        """Store a config among those of a kind (``runs``, ``tasks``, ...), and return its key."""
+        expected = class_of(kind)
         if not isinstance(config, expected | UnknownConfig):
             raise InvalidRequest(
                 f"among the {kind} only a {expected.__name__} can be stored, and not {type(config).__name__}"
@@ -84,13 +84,14 @@ class ConfigStore:
             if differences:
                 document[META] = stamp(document, stored.get(META))
                 self.backend.put(kind, key, document, replace=True)
-            return
+            break
+        return key
 
     def retrieve(self, kind: str, name: str | Repeated) -> Any:
         """Return the config of that kind and name; raises ``NotFound`` if there is none."""
         document = self.retrieve_document(kind, name)
         try:
-            return documents.read(document, _class_of(kind))
+            return documents.read(document, class_of(kind))
         except InvalidDocument as error:
             raise InvalidDocument(f"{kind.removesuffix('s')} {name} in {self.backend!r}: {error}") from error
 
@@ -104,7 +105,7 @@ class ConfigStore:
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the configs of a kind, sorted; runs as ``name`` or ``name:repetition``."""
-        _class_of(kind)
+        class_of(kind)
         keys = self.backend.keys(kind)
         return [RunKey(key) for key in keys] if kind == RUNS else keys
 
@@ -117,7 +118,7 @@ class ConfigStore:
 
     def find(self, kind: str, name: str | Repeated) -> str:
         """Return the key of a config; of runs, a bare name finds its only repetition."""
-        _class_of(kind)
+        class_of(kind)
         if kind == RUNS:
             return find_run(name, lambda prefix: self.backend.keys(RUNS, prefix))
         return check_name(name)
@@ -129,7 +130,7 @@ class ConfigStore:
 
         What is archived is left out unless ``archived`` or that tag is asked for.
         """
-        _class_of(kind)
+        class_of(kind)
         wanted, known = {check_tag(tag) for tag in tags}, self.remarks.all_tags(kind)
         unwanted = set() if archived else {ARCHIVED} - wanted
         found = self.backend.find(kind, query or Query(), tuple(fields_of(kind)))
@@ -140,6 +141,11 @@ class ConfigStore:
                 for key, fields in found
                 if wanted <= {*(own := known.get(key, []))} and not unwanted & {*own}
             ]
+
+    def compared(self, kind: str, one: str | Repeated, other: str | Repeated) -> list[Difference]:
+        """Return in what two configs of a kind differ but their names, as today's types read them."""
+        left, right = (_as_read(self.retrieve_document(kind, name), class_of(kind)) for name in (one, other))
+        return [found for found in differing(left, right) if found[0] not in ("name", "repetition")]
 
     def tag(
         self, kind: str, name: str | Repeated, add: Collection[str] = (), remove: Collection[str] = ()
@@ -220,6 +226,16 @@ class ConfigStore:
         if not among:
             return self.names(RUNS)
         return [RunKey(key) for key, _ in self.backend.find(RUNS, Query(among))]
+
+    def repetitions(self, run_name: str) -> list[RunKey]:
+        """Return the keys of all stored repetitions of a run, or the one that is named.
+
+        Raises ``NotFound`` if there is none.
+        """
+        found = repetitions_of(run_name, lambda prefix: self.backend.keys(RUNS, prefix))
+        if missing := [key for key in found or [run_key(run_name)] if self.backend.get(RUNS, key) is None]:
+            raise self._missing(RUNS, missing[0])
+        return found
 
     def delete_run_config(self, run_name: str | Repeated) -> None:
         """Delete a run config only; ``dacapo.store.deletion.delete_run`` deletes all of a run."""
@@ -350,7 +366,8 @@ def _as_read(document: Document, expected: type) -> Document:
         return dict(document)
 
 
-def _class_of(kind: str) -> type:
+def class_of(kind: str) -> type:
+    """Return the class that all configs of a kind are of; raises ``InvalidRequest`` for what is no kind."""
     if not isinstance(kind, str) or kind not in CLASSES:
         raise InvalidRequest(
             f"{kind!r:.80} is no kind of config that is stored; there are {', '.join(CLASSES)}"

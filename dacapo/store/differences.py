@@ -6,7 +6,17 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from dacapo.documents import FROM, META, Document
+from dacapo.documents import FROM, META
+
+Difference = tuple[str, Any, Any]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
 
 
 def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
@@ -14,24 +24,23 @@ def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
 
     Who stored a document, and which version of a plugin wrote it, does not count.
     """
+    for where, left, right in differing(stored, given, path):
+        yield f"{where}: {left!r} -> {right!r}"
+
+
+def differing(stored: Any, given: Any, path: str = "") -> Iterator[Difference]:
+    """Yield field and both values for everything in which two documents differ; ``ABSENT`` is no value."""
     if isinstance(stored, dict) and isinstance(given, dict):
         for key in dict.fromkeys([*stored, *given]):
             if key in (META, FROM):
                 continue
             inner = f"{path}.{key}" if path else str(key)
-            if key in stored and key in given:
-                yield from differences(stored[key], given[key], inner)
-            else:
-                yield f"{inner}: {_shown(stored, key)} -> {_shown(given, key)}"
+            yield from differing(stored.get(key, ABSENT), given.get(key, ABSENT), inner)
     elif isinstance(stored, list) and isinstance(given, list) and len(stored) == len(given):
         for position, (left, right) in enumerate(zip(stored, given, strict=True)):
-            yield from differences(left, right, f"{path}[{position}]")
+            yield from differing(left, right, f"{path}[{position}]")
     elif not _equal(stored, given):
-        yield f"{path}: {stored!r} -> {given!r}"
-
-
-def _shown(document: Document, key: str) -> str:
-    return repr(document[key]) if key in document else "absent"
+        yield path, stored, given
 
 
 def _equal(left: Any, right: Any) -> bool:

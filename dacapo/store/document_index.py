@@ -21,7 +21,7 @@ from typing import Any
 from dacapo.errors import CorruptData, NewerFormat
 
 from . import document_file
-from .listing import VERSION, Row, fields_of, row_of
+from .listing import USES, VERSION, Row, fields_of, has_parts, row_of
 from .publication import HIDDEN, explained
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,10 @@ Signature = tuple[int, int, int]
 _UNSETTLED: Signature = (0, 0, 0)
 
 
-# What a document said, and by what its file is known again.
+# What a document said, and by what its file is known again.  What it uses may be told by a position in lists
+# that are still to be read.
 Lines = dict[str, tuple[Signature, Row]]
+Lists = bytes
 
 
 class DocumentIndex:
@@ -44,21 +46,37 @@ class DocumentIndex:
     def __init__(self, folder: Path, collection: str, suffix: str) -> None:
         self.folder, self.collection, self.suffix = folder, collection, suffix
         self._lines: Lines | None = None
+        self._lists: Lists = b""
 
-    def rows(self) -> list[tuple[str, Row]]:
-        """Return key and fields of every document that can be read."""
+    def rows(self, *, uses: bool = False) -> list[tuple[str, Row]]:
+        """Return key and fields of every document that can be read; what each uses if that is asked for."""
         there = self._signatures()
-        lines = self._lines if self._lines is not None else _load(self._beside(), self.collection)
-        if self._lines is None and _is_worth_writing(len(_unknown(there, lines)), len(there)):
-            lines = lines | _load(self._own(), self.collection)
+        lines = self._kept(there)
         news = _unknown(there, lines)
         if news:
             lines = lines | self._read(news, there)
         lines = lines if len(lines) == len(there) else {key: lines[key] for key in there if key in lines}
-        if _is_worth_writing(sum(bool(lines[key][1]) for key in news if key in lines), len(there)):
+        is_worth_writing = _is_worth_writing(
+            sum(bool(lines[key][1]) for key in news if key in lines), len(there)
+        )
+        if uses or is_worth_writing:
+            _fill_in(lines, self._lists)
+            self._lists = b""
+        if is_worth_writing:
             self._publish(lines)
         self._lines = lines
         return [(key, row) for key, (_, row) in lines.items() if row]
+
+    def _kept(self, there: dict[str, Signature]) -> Lines:
+        """Return the lines as they were last, or as a cache tells them."""
+        if self._lines is not None:
+            return self._lines
+        lines, self._lists = _load(self._beside(), self.collection)
+        if _is_worth_writing(len(_unknown(there, lines)), len(there)):
+            _fill_in(lines, self._lists)
+            own, self._lists = _load(self._own(), self.collection)
+            lines = lines | own
+        return lines
 
     def _signatures(self) -> dict[str, Signature]:
         found = {}
@@ -142,35 +160,55 @@ def _unknown(there: dict[str, Signature], lines: Lines) -> list[str]:
 
 
 def _dump(lines: Lines, collection: str) -> bytes:
-    """Return lines as columns of JSON behind a checksum: several times as fast to read as line by line."""
+    """Return lines as columns of JSON behind a checksum: several times as fast to read as line by line.
+
+    What configs use is alike for many of them, so each list is written once, and where it stands; the
+    lists are a line of their own, which need not be read to list everything.
+    """
     settled = {key: line for key, line in lines.items() if line[0] != _UNSETTLED}
     rows = [row for _, row in settled.values()]
+    lists: dict[tuple[str, ...], int] = {}
+    uses = [lists.setdefault(tuple(row.get(USES, ())), len(lists)) for row in rows]
     content = {
         "version": VERSION,
         "keys": list(settled),
         "signed": [[signature[part] for signature, _ in settled.values()] for part in range(3)],
         "fields": {name: [row[name] for row in rows] for name in fields_of(collection)},
+        "uses": uses,
     }
-    body = json.dumps(content, separators=(",", ":")).encode()
+    body = b"\n".join(json.dumps(one, separators=(",", ":")).encode() for one in (content, list(lists)))
     return f"{zlib.crc32(body):08x}\n".encode() + body
 
 
-def _load(path: Path, collection: str) -> Lines:
-    """Return the lines of a cache; none if it is absent, damaged or of another version."""
+def _load(path: Path, collection: str) -> tuple[Lines, Lists]:
+    """Return what a cache holds; nothing if it is absent, damaged or of another version."""
+    nothing: Lines = {}
     try:
         data = path.read_bytes()
         if data[:9] != f"{zlib.crc32(data[9:]):08x}\n".encode():
-            return {}
-        content: dict[str, Any] = json.loads(data[9:])
+            return nothing, b""
+        body, _, lists = data[9:].partition(b"\n")
+        content: dict[str, Any] = json.loads(body)
         names = list(fields_of(collection))
         if content["version"] != VERSION or list(content["fields"]) != names:
-            return {}
-        signed = content["signed"]
+            return nothing, b""
+        signed, columns = content["signed"], list(content["fields"].values())
+        if has_parts(collection):
+            names.append(USES)
+            columns.append(content["uses"])
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    rows = (dict(zip(names, values, strict=True)) for values in zip(*content["fields"].values(), strict=True))
+        return nothing, b""
+    rows = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
     lines = zip(zip(*signed, strict=True), rows, strict=True)
-    return dict(zip(content["keys"], lines, strict=True))
+    return dict(zip(content["keys"], lines, strict=True)), lists
+
+
+def _fill_in(lines: Lines, lists: Lists) -> None:
+    """Put the lists in the place of their positions."""
+    table = json.loads(lists) if lists else []
+    for _, row in lines.values():
+        if isinstance(at := row.get(USES), int):
+            row[USES] = table[at]
 
 
 def _forget(path: Path) -> None:

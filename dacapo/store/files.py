@@ -150,7 +150,7 @@ class FileBackend(FileQueue, StoreBackend):
             folder = self._document(collection, "x").parent
             self._indexes[collection] = DocumentIndex(folder, collection, _YAML)
         with many_at_once():
-            return chosen(self._indexes[collection].rows(), query, fields)
+            return chosen(self._indexes[collection].rows(uses=bool(query.uses)), query, fields)
 
     def remove(self, collection: str, key: str) -> bool:
         path = self._document(collection, key)

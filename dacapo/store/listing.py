@@ -25,7 +25,7 @@ Row = dict[str, Any]
 Found = list[tuple[str, Row]]
 
 # Raise it when a field is added or read from elsewhere: rows that were made before are made anew.
-VERSION = 1
+VERSION = 2
 _STORED: dict[str, Path] = {
     "owner": (META, "owner"),
     "stored": (META, "created"),
@@ -42,6 +42,7 @@ _OF_RUNS: dict[str, Path] = {
 _OF_NOTES: dict[str, Path] = {"text": ("text",), "by": ("by",), "at": ("at",)}
 _OF_STANDINGS: dict[str, Path] = {"ranks": (STANDINGS,)}
 NOTES = ".notes"
+USES = "uses"
 
 
 def fields_of(collection: str) -> Mapping[str, Path]:
@@ -53,11 +54,33 @@ def fields_of(collection: str) -> Mapping[str, Path]:
     return {**(_OF_RUNS if collection == "runs" else {"type": (TYPE,)}), **_STORED}
 
 
+def has_parts(collection: str) -> bool:
+    """Say whether documents of a collection are configs, and found by the configs within them too."""
+    return "stored" in fields_of(collection)
+
+
 def row_of(collection: str, document: Document) -> Row:
-    """Return the fields of a document; None for what it has not, or not as a text or number."""
+    """Return the fields of a document; None for what it has not, or not as a text or number.
+
+    Those of a config say as well what it uses, which lists do not show.
+    """
     if collection == STANDINGS:
         return {"ranks": ranks_of(document)}
-    return {name: _plain(document, path) for name, path in fields_of(collection).items()}
+    row: Row = {name: _plain(document, path) for name, path in fields_of(collection).items()}
+    return row | {USES: used_by(document)} if has_parts(collection) else row
+
+
+def used_by(document: Document) -> list[str]:
+    """Return the names and types of all configs within one, at any depth, sorted; not its own."""
+    found: set[str] = set()
+    waiting: list[Any] = [value for key, value in document.items() if key != META]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            found.update(text for key in ("name", TYPE) if (text := one.get(key)) and isinstance(text, str))
+        if isinstance(one, dict | list):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
+    return sorted(found)
 
 
 def _plain(document: Any, path: Path) -> Any:
@@ -105,13 +128,15 @@ class Query:
 
     ``among`` says which texts a field may have.  ``match`` is a pattern of the key, in which
     ``*`` stands for anything and ``?`` for one character.  ``since`` and ``until`` bound the
-    time of storing (see ``moment``): the first is meant too, the last is not.
+    time of storing (see ``moment``): the first is meant too, the last is not.  ``uses`` are names or
+    types of configs that have to be within the document, all of them, at whatever depth.
     """
 
     among: Mapping[str, frozenset[str]] = attrs.field(factory=dict, converter=_deep)
     match: str | None = None
     since: str | None = attrs.field(default=None, converter=moment)
     until: str | None = attrs.field(default=None, converter=moment)
+    uses: frozenset[str] = attrs.field(default=frozenset(), converter=_texts)
     pattern: re.Pattern[str] = attrs.field(init=False, repr=False)
 
     @pattern.default
@@ -125,7 +150,7 @@ class Query:
     def check(self, collection: str, fields: Sequence[str]) -> None:
         """Raise ``InvalidRequest`` for fields that documents of a collection are not found by."""
         known = fields_of(collection)
-        asked = [*self.among, *fields, *(["stored"] if self.since or self.until else [])]
+        asked = [*self.among, *fields, *(["stored"] if self.since or self.until or self.uses else [])]
         if strange := [field for field in asked if field not in known]:
             raise InvalidRequest(
                 f"the {collection} cannot be listed by {strange[0]!r}; they can by {', '.join(known)}"
@@ -144,6 +169,7 @@ class Query:
             and (self.since is None or (isinstance(stored, str) and stored >= self.since))
             and (self.until is None or (isinstance(stored, str) and stored < self.until))
             and (self.match is None or self.pattern.match(key) is not None)
+            and (not self.uses or self.uses.issubset(row.get(USES, ())))
         )
 
 

@@ -51,6 +51,46 @@ def documents_are_found_by_their_fields(open_backend: Callable[[], StoreBackend]
     assert found(among={"task": ["er"]}) == ["run-1", "run-2", "run-3"]
 
 
+def documents_are_found_by_the_configs_they_use(open_backend: Callable[[], StoreBackend]) -> None:
+    """Names and types at any depth count, but not the document's own; all that are asked for are there."""
+    backend = open_backend()
+    for number, crop in enumerate(["crop7", "crop8", "a.b", "$where"]):
+        raw = {"name": f"raw-{crop}", "__type__": "ZarrArrayConfig"}
+        dataset = {
+            "name": crop,
+            "__type__": "D",
+            "raw_config": {"name": "", "source": raw},
+            "odd": [["x", 7]],
+        }
+        split = {"name": "split", "train_configs": [dataset, {"name": 7}]}
+        meta = {"owner": "ada", "versions": {"name": "meta"}}
+        backend.put("runs", f"run-{number}", {"name": "own", "datasplit_config": split, "__meta__": meta})
+        backend.put("datasets", crop, dataset)
+    backend.put("runs", "plain", {"name": "plain"})
+    other = open_backend()
+
+    def found(collection: str, *uses: str, **asked: Any) -> list[str]:
+        return [key for key, _ in other.find(collection, Query(uses=uses, **asked), ("owner",))]
+
+    assert found("runs", "crop7") == ["run-0"] and found("runs", "raw-crop8") == ["run-1"]
+    assert found("runs", "a.b") == ["run-2"] and found("runs", "$where") == ["run-3"]
+    assert found("runs", "split") == found("runs", "ZarrArrayConfig") == [f"run-{n}" for n in range(4)]
+    assert found("runs", "split", "crop8") == ["run-1"] and found("runs", "crop7", "crop8") == []
+    assert found("runs", "split", match="*-3") == ["run-3"]
+    assert found("runs", "split", among={"owner": ["ben"]}) == []
+    assert found("datasets", "raw-crop7") == ["crop7"] and found("datasets", "ZarrArrayConfig")[0] == "$where"
+    for nothing in ("own", "meta", "crop", "7", "", "x", "D/"):
+        assert found("runs", nothing) == []
+    assert found("datasets", "crop7") == found("datasets", "D") == [] == found("tasks", "crop7")
+    backend.put("runs", "run-0", {"name": "own", "task_config": {"name": "crop8"}}, replace=True)
+    assert found("runs", "crop7") == [] and found("runs", "crop8") == ["run-0", "run-1"]
+    try:
+        backend.find("runs.notes", Query(uses=["crop7"]))
+    except InvalidRequest:
+        return
+    raise AssertionError("notes use nothing, and were asked for by it")
+
+
 def names_that_differ_only_in_case_are_found(open_backend: Callable[[], StoreBackend]) -> None:
     """Whoever stores a name can be told of those that many file systems take for the same."""
     backend = open_backend()
@@ -149,6 +189,7 @@ def a_run_gets_another_key(open_backend: Callable[[], StoreBackend]) -> None:
 
 CHECKS = (
     documents_are_found_by_their_fields,
+    documents_are_found_by_the_configs_they_use,
     names_that_differ_only_in_case_are_found,
     values_are_never_operators,
     how_far_many_runs_are_is_one_question,

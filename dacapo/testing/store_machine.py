@@ -65,6 +65,7 @@ QUERIES = st.builds(
     st.none() | st.sampled_from(["*", "a*", "run:?", "*b", "(", "r*n*"]),
     st.none() | DAYS,
     st.none() | DAYS,
+    st.sets(st.sampled_from(["a", "b", "$in"]), max_size=2),
 )
 CRITERIA = st.sampled_from(["dice", "er__dice", "voi", "$ne"])
 DATASETS = st.sampled_from(["a", "b/c", "ä", ""])

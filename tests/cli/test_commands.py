@@ -96,7 +96,7 @@ def test_a_misspelt_command_is_a_usage_error_with_a_suggestion(dacapo, words):
 
 
 def test_a_command_like_no_other_gets_the_list(dacapo):
-    assert "there are archive, create, delete, list, note" in dacapo("run", "xyzzy").stderr
+    assert "there are archive, create, delete, diff, list, note" in dacapo("run", "xyzzy").stderr
 
 
 def test_a_misspelt_option_is_a_usage_error_with_a_suggestion(dacapo):
@@ -204,3 +204,23 @@ def test_a_row_of_a_table_is_one_line():
     assert table(("run", "reason"), [("a", "it is missing\ninstall it")]).splitlines()[2:] == [
         "a    it is missing install it"
     ]
+
+
+def test_a_worker_that_never_waits_is_refused(dacapo):
+    for option in ("--poll", "--idle-exit"):
+        called = dacapo("worker", option, "-1")
+        assert called.exit_code == 2 and option in called.stderr
+    assert "0.0 is not in the range x>0" in dacapo("worker", "--poll", "0").stderr
+
+
+def test_exit_codes_are_told(dacapo):
+    told = " ".join(dacapo("--help").stdout.split())
+    for code in (
+        "0 done",
+        "5 store out of reach",
+        "6 somebody else",
+        "75 stopped",
+        "130 inter",
+        "143 termin",
+    ):
+        assert code in told

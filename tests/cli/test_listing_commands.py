@@ -62,6 +62,9 @@ def test_lists_are_narrowed(dacapo, runs):
     assert listed(dacapo, "--since", "1h", "--task", "balls") == ["tiny", "tiny:1"]
     assert listed(dacapo, "--until", "1h") == []
     assert len(listed(dacapo, "--limit", "1")) == 1
+    used = "--uses", "train_raw_uint8", "--uses", "ElasticAugmentConfig"
+    assert listed(dacapo, *used) == ["tiny", "tiny:1"]
+    assert listed(dacapo, *used, "--uses", "tiny") == []
     called = dacapo("run", "list", "--since", "soon")
     assert called.exit_code == 2 and "is no time" in called.stderr
 

@@ -117,7 +117,12 @@ def test_runs_are_listed_by_their_parts_with_how_far_they_are(dacapo, tmp_path):
     assert [(row["run"], row["trained"]) for row in rows] == [("tiny", 0), ("tiny:1", 5)]
     called = dacapo("run", "list", "--task", "cubes")
     assert (called.stdout, called.exit_code) == ("", 0)
-    assert "dacapo run create" in called.stderr
+    assert called.stderr == "none of the 2 runs fits; list all with  dacapo run list --archived\n"
+
+
+def test_a_store_without_runs_says_how_to_store_one(dacapo):
+    called = dacapo("run", "list", "--task", "cubes")
+    assert called.stderr == "there are no runs yet; store one with  dacapo run create FILE\n"
 
 
 def test_deleting_says_what_goes_before_it_asks(dacapo, tmp_path):
@@ -153,8 +158,8 @@ WRONG = {
     "no YAML": ("a: [1,", 1, "is no YAML"),
     "two things": ("a: 1\n---\nb: 2\n", 1, "is no YAML"),
     "a tag": ("!!python/object/apply:os.system ['touch hacked']", 1, "is no YAML"),
-    "a list": ("- 1\n- 2\n", 1, "should hold the fields of a run"),
-    "nothing": ("", 1, "should hold the fields of a run"),
+    "a list": ("- 1\n- 2\n", 1, "should hold the fields of the run"),
+    "nothing": ("", 1, "should hold the fields of the run"),
     "bytes": (b"\xff\xfe\x00", 1, "is no YAML"),
 }
 

@@ -49,11 +49,12 @@ def test_an_upgrade_says_what_it_does(dacapo, lab):
     assert (run["run"], run["trained"]) == (NAME, 6)
 
 
-def test_pickles_are_imported_when_they_are_trusted(dacapo, tmp_path):
+def test_pickles_are_imported_when_they_are_trusted(dacapo, tmp_path, caplog):
     fill(OldFileStore(tmp_path / "runs"), tmp_path / "data")
     refused = dacapo("store", "import-legacy")
     assert refused.exit_code == 2 and "import-legacy --trust-pickles" in refused.stderr
     said = dacapo("store", "import-legacy", "--trust-pickles")
+    assert "import-legacy" not in caplog.text  # it is what is being done
     assert said.stdout == f"run {NAME}: stats until iteration 6, scores of 1 iterations\n"
     assert "nothing to import" in dacapo("store", "import-legacy", "--trust-pickles").stderr
     assert len(dacapo("stats", NAME, "--json").json) == 6

@@ -14,7 +14,7 @@ import pytest
 from matplotlib import image as matplotlib_image
 
 from dacapo.demo import pictures
-from dacapo.demo.charts import Curve, chart, smoothed
+from dacapo.demo.charts import Curve, chart
 from dacapo.demo.page import cards, facts, folded, page, section, table
 from dacapo.demo.report import Report
 from dacapo.errors import InvalidRequest
@@ -93,10 +93,6 @@ def test_a_chart_of_one_value_is_drawn():
         ElementTree.fromstring(chart([Curve("c", [5], [2.0], dots=True)], "x", "y")).find("circle")
         is not None
     )
-
-
-def test_smoothing_is_the_mean_of_the_neighbours():
-    assert smoothed([0.0, 3.0, 6.0, 3.0], 3) == [1.5, 3.0, 4.0, 4.5]
 
 
 class Tags(HTMLParser):

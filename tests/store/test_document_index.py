@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def test_who_may_only_read_keeps_a_cache_of_their_own(
     # Tests may run as root, who may write anywhere but where there is no folder.
     monkeypatch.setattr(DocumentIndex, "_beside", lambda self: Path("/proc/none/index.json"))
     assert found(backend) == found(backend) == ["a", "b"]
+    assert [key for key, _ in FileBackend(backend.root).find("runs", Query(uses=["t"]))] == ["a", "b"]
     assert sorted(reads) == ["a", "b"]
     assert len(list((own_home / ".cache" / "dacapo").iterdir())) == 1
     monkeypatch.setattr(DocumentIndex, "_own", lambda self: Path("/proc/none/index.json"))
@@ -151,3 +153,41 @@ def test_a_document_that_goes_while_it_is_read_is_not_listed(backend: FileBacken
     put(backend, "a", "t")
     monkeypatch.setattr(DocumentIndex, "_signatures", lambda self: {"a": (1, 2, 3), "gone": (1, 2, 3)})
     assert found(backend) == ["a"]
+
+
+def test_files_are_read_once_for_it(backend: FileBackend, reads: list[str]):
+    for key in "abc":
+        put(backend, key, "t" if key == "c" else "u")
+    assert found(backend) == ["c"] and len(reads) == 3
+    asked = FileBackend(backend.root).find("runs", Query(uses=["u"]))
+    assert [key for key, _ in asked] == ["a", "b"] and len(reads) == 3
+    kept, lists = map(json.loads, cache(backend).read_bytes()[9:].splitlines())
+    assert lists in ([["u"], ["t"]], [["t"], ["u"]])  # each once, and not read by who does not ask
+    assert sorted(kept["uses"]) in ([0, 0, 1], [0, 1, 1])
+
+
+def test_what_is_used_is_known_whatever_was_asked_before(backend: FileBackend, reads: list[str]):
+    """Lists come late from a cache, while other documents are read anew."""
+    for number in range(300):
+        put(backend, f"{number:03}", f"t{number % 7}")
+    first, asked = FileBackend(backend.root), Query(uses=["t3"])
+    expected = [f"{number:03}" for number in range(300) if number % 7 == 3]
+    assert len(first.find("runs", Query())) == 300
+    again = FileBackend(backend.root)
+    assert len(again.find("runs", Query())) == 300 == len(reads)
+    put(backend, "new", "t3")  # too few to write the cache for
+    for opened in (first, again, FileBackend(backend.root)):
+        assert len(opened.find("runs", Query())) == 301
+        assert [key for key, _ in opened.find("runs", asked)] == [*expected, "new"]
+    put(backend, "003", "t4", age=1800.0)
+    put(backend, "other", "t3")
+    for opened in (first, again, FileBackend(backend.root)):
+        assert [key for key, _ in opened.find("runs", asked)] == [*expected[1:], "new", "other"]
+
+
+def test_a_cache_of_an_earlier_version_is_made_anew(backend: FileBackend, monkeypatch):
+    put(backend, "a", "t")
+    monkeypatch.setattr(document_index, "VERSION", 1)
+    assert found(backend) == ["a"]
+    monkeypatch.undo()
+    assert FileBackend(backend.root).find("runs", Query(uses=["t"])) == [("a", {})]

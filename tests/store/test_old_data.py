@@ -23,6 +23,7 @@ from dacapo.store.files import FileBackend
 from dacapo.store.intents import unfinished
 from dacapo.store.legacy.reading import WithOldData, with_old_data
 from dacapo.store.legacy.upgrade import upgrade
+from dacapo.store.listing import Query
 from dacapo.store.place import place_of
 from dacapo.store.reached import reached
 from mongo_places import MongoPlace
@@ -77,6 +78,19 @@ def test_configs_of_every_kind_are_listed_and_read(old, tmp_path):
     assert store.retrieve_run_config_names(task_names=["balls"]) == [NAME]
     assert store.retrieve_run_config_names(task_names=["others"]) == []
     assert config.name == run["name"]
+
+
+def test_old_configs_are_found_by_what_they_use(old, tmp_path):
+    fill(old, tmp_path / "data")
+    store = create_config_store()
+    for kind, uses in {
+        "runs": "train_raw",
+        "datasplits": "validate_gt",
+        "trainers": "SimpleAugmentConfig",
+    }.items():
+        assert [one.key for one in store.listed(kind, Query(uses=[uses]))] == store.names(kind)
+        assert store.listed(kind, Query(uses=[uses, "another"])) == []
+    assert store.listed("arrays", Query(uses=["train_raw"])) == []
 
 
 def test_a_new_name_that_is_an_old_one_in_another_case_is_refused(old, tmp_path):

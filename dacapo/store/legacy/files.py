@@ -147,6 +147,10 @@ class OldFiles(OldData):
         """Move a pickle that was imported out of the way."""
         _move(self.stats_folder / kind / name, self.stats_folder / KEPT / kind / name)
 
+    def trust(self) -> None:
+        """Say nothing of pickles any more: whoever asks for their import knows."""
+        _told.add(self.stats_folder)
+
     def _tell(self) -> None:
         """Say, once for each place, that there are stats that ordinary reading leaves alone."""
         if self.stats_folder in _told:

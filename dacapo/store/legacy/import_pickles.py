@@ -29,6 +29,7 @@ def import_pickles(place: Place) -> Iterator[str]:
     backend = place.documents
     if not isinstance(backend, WithOldData) or not isinstance(backend.old, OldFiles):
         return
+    backend.old.trust()
     for name in backend.old.logged():
         run = backend.owner(name)
         if run is None or not backend.old.names_run(name):

@@ -59,10 +59,11 @@ class OldMongo(OldData):
     def names(self, collection: str, begin: str = "") -> list[str]:
         return beginning(self._distinct(collection, "name"), begin, collection)
 
-    def rows(self, collection: str) -> Iterator[tuple[str, int, Document]]:
+    def rows(self, collection: str, *, whole: bool = False) -> Iterator[tuple[str, int, Document]]:
         fields = {".".join(path): 1 for path in fields_of(collection).values()}
+        shown = {"_id": 0} if whole else {"_id": 0, "name": 1, "repetition": 1, **fields}
         with self.connection.explained(f"listing the {collection}"):
-            for entry in self._there(collection).find({}, {"_id": 0, "name": 1, "repetition": 1, **fields}):
+            for entry in self._there(collection).find({}, shown):
                 if isinstance(entry.get("name"), str):
                     yield entry["name"], int(entry.get("repetition") or 0), entry
 

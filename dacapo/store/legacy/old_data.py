@@ -38,8 +38,8 @@ class OldData:
         """Return the names of the configs of a kind whose alias begins so, each once."""
         return []
 
-    def rows(self, collection: str) -> Iterator[tuple[str, int, Document]]:
-        """Yield name, repetition and at least the fields that a config is listed by."""
+    def rows(self, collection: str, *, whole: bool = False) -> Iterator[tuple[str, int, Document]]:
+        """Yield name, repetition and at least the fields that a config is listed by; or all of it."""
         for name in self.names(collection):
             for repetition in self.repetitions(name) if collection == "runs" else [0]:
                 if (document := self.document(collection, name, repetition)) is not None:

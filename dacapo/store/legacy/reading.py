@@ -202,7 +202,7 @@ class WithOldData:
             found = {key: row for key, row in found.items() if key not in names}
         rows = [
             (key_of(collection, name, repetition), row_of(collection, document))
-            for name, repetition, document in self.old.rows(collection)
+            for name, repetition, document in self.old.rows(collection, whole=bool(query.uses))
         ]
         found |= dict(chosen([(key, row) for key, row in rows if key not in own], query, fields))
         return sorted(found.items())

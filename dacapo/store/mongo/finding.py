@@ -1,6 +1,7 @@
 """Finding documents by their fields, answered by the server from indexes.
 
-Each entry keeps the fields that it is found by beside its document, under names without dots.
+Each entry keeps the fields that it is found by beside its document, under names without dots; what
+it uses stands apart from those that lists fetch.
 Conditions are built from typed values: nothing that a user gives is ever read as an operator.
 """
 
@@ -14,7 +15,7 @@ from pymongo import UpdateOne
 
 from dacapo.documents import Document
 from dacapo.names import folded, twins_of
-from dacapo.store.listing import VERSION, Found, Query, Row, chosen, many_at_once, row_of
+from dacapo.store.listing import USES, VERSION, Found, Query, Row, chosen, many_at_once, row_of
 from dacapo.store.twins import NAMED
 
 from .connection import Connection
@@ -22,12 +23,15 @@ from .records import Entry, beginning, read_document
 
 LISTED, FOLDED = "listed", "folded"
 _VERSION = f"{LISTED}.version"
+AT_ONCE = 1000
 INDEXED = ("version", "owner", "stored", "task", "architecture", "trainer", "datasplit")
 
 
 def listed(collection: str, document: Document) -> Entry:
     """Return what an entry keeps beside its document, so that it is found."""
-    return {LISTED: {"version": VERSION, **row_of(collection, document)}}
+    row = row_of(collection, document)
+    apart = {USES: row.pop(USES)} if USES in row else {}
+    return {LISTED: {"version": VERSION, **row}, **apart}
 
 
 def find(connection: Connection, name: str, collection: str, query: Query, fields: Sequence[str]) -> Found:
@@ -52,6 +56,8 @@ def _condition(query: Query) -> Entry:
     stored: dict[str, Any] = {"$gte": query.since, "$lt": query.until}
     if times := {operator: time for operator, time in stored.items() if time is not None}:
         parts.append({f"{LISTED}.stored": times})
+    if query.uses:
+        parts.append({USES: {"$all": sorted(query.uses)}})
     if query.match is not None:
         parts += [{"_id": beginning(query.prefix)}, {"_id": {"$regex": query.pattern.pattern}}]
     return {"$and": parts}
@@ -75,18 +81,25 @@ def refresh_names(connection: Connection, name: str, collection: str) -> None:
     there = connection.collection(name)
     with connection.explained(f"listing the {collection}"):
         keys = [entry["_id"] for entry in there.find({FOLDED: None}, {"_id": 1})]
-    for begin in range(0, len(keys), 1000):
-        updates = [UpdateOne({"_id": key}, {"$set": named(collection, key)}) for key in keys[begin:][:1000]]
+    for begin in range(0, len(keys), AT_ONCE):
+        some = keys[begin : begin + AT_ONCE]
+        updates = [UpdateOne({"_id": key}, {"$set": named(collection, key)}) for key in some]
         connection.write(f"indexing {name}", partial(there.bulk_write, updates, ordered=False))
 
 
-def refresh(connection: Connection, name: str, collection: str) -> int:
-    """Bring the fields of entries up to date, and return of how many; a document that changes stays."""
+def refresh(connection: Connection, name: str, collection: str) -> None:
+    """Bring the fields of entries up to date; a document that changes meanwhile stays as it is."""
     there = connection.collection(name)
-    with connection.explained(f"listing the {collection}"):
-        strange = list(there.find({_VERSION: {"$ne": VERSION}}))
-    for entry in strange:
-        same = {"_id": entry["_id"], "token": entry.get("token")}
-        news = {"$set": listed(collection, read_document(entry))}
-        connection.write(f"listing {entry['_id']}", partial(there.update_one, same, news))
-    return len(strange)
+    while True:
+        with connection.explained(f"listing the {collection}"):
+            strange = list(there.find({_VERSION: {"$ne": VERSION}}).limit(AT_ONCE))
+        updates = [
+            UpdateOne(
+                {"_id": entry["_id"], "token": entry.get("token")},
+                {"$set": listed(collection, read_document(entry))},
+            )
+            for entry in strange
+        ]
+        refreshed = partial(there.bulk_write, updates, ordered=False)
+        if not updates or not connection.write(f"indexing {name}", refreshed).matched_count:
+            return

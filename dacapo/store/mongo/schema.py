@@ -15,6 +15,7 @@ from pymongo import ASCENDING, DESCENDING, errors
 
 from dacapo.errors import NewerFormat, NotAllowed
 from dacapo.provenance import version
+from dacapo.store.listing import NOTES, USES
 from dacapo.store.twins import NAMED
 
 from . import adding, finding
@@ -104,15 +105,18 @@ def prepare(connection: Connection) -> list[str]:
     for field in finding.INDEXED:
         index = partial(connection.collection(RUNS).create_index, f"{finding.LISTED}.{field}")
         connection.write(f"indexing {RUNS}", index)
-    finding.refresh(connection, RUNS, "runs")
     for kind in NAMED:
-        index = partial(connection.collection(collection_of(kind)).create_index, finding.FOLDED)
-        connection.write(f"indexing {collection_of(kind)}", index)
+        for field in (finding.FOLDED, USES):
+            index = partial(connection.collection(collection_of(kind)).create_index, field)
+            connection.write(f"indexing {collection_of(kind)}", index)
+        for collection in (kind, f"{kind}{NOTES}"):
+            finding.refresh(connection, collection_of(collection), collection)
         finding.refresh_names(connection, collection_of(kind), kind)
         alone = partial(
             connection.collection(collection_of(kind)).create_index, adding.ALONE, unique=True, sparse=True
         )
         connection.write(f"indexing {collection_of(kind)}", alone)
+        made.append(f"{collection_of(kind)}, indexed by names and the configs that are used")
     made.append(f"{RUNS}, indexed by {', '.join(finding.INDEXED)}")
     meta = {"format": FORMAT, "written_by": f"dacapo {version('dacapo')}"}
     connection.write(

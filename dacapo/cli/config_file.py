@@ -1,4 +1,4 @@
-"""Reading a run as people write it down: one YAML or JSON file."""
+"""Reading a config as people write it down: one YAML or JSON file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dacapo.config import Config, UnknownConfig, unknown_parts
 from dacapo.errors import InvalidDocument, MissingData, OutdatedPlugin, PluginError
 from dacapo.experiments.run_config import RunConfig
 from dacapo.registry import registry
+from dacapo.store.config_store import RUNS, class_of
 
 if TYPE_CHECKING:
     from dacapo.store.config_store import ConfigStore
@@ -27,18 +28,18 @@ KINDS_OF_PARTS = {
 }
 
 
-def read_run_file(path: Path, store: ConfigStore) -> RunConfig:
-    """Return the run config in a file; parts given as a text are looked up in the store.
+def read_config(path: Path, kind: str, store: ConfigStore) -> Config:
+    """Return the config in a file; parts of a run given as a text are looked up in the store.
 
-    Raises ``MissingData``, ``InvalidDocument`` for what is no run, ``NotFound`` for parts that are
-    not stored, and ``PluginError`` for types that nobody offers.
+    Raises ``MissingData``, ``InvalidDocument`` for what is none of that kind, ``NotFound`` for parts
+    that are not stored, and ``PluginError`` for types that nobody offers.
     """
-    document = dict(_mapping(path))
-    for part, kind in KINDS_OF_PARTS.items():
+    document = dict(_mapping(path, kind))
+    for part, kind_of_part in KINDS_OF_PARTS.items() if kind == RUNS else ():
         if isinstance(name := document.get(part), str):
-            document[part] = store.retrieve_document(kind, name)
+            document[part] = store.retrieve_document(kind_of_part, name)
     try:
-        config = documents.read(document, RunConfig)
+        config: Config = documents.read(document, class_of(kind))
     except InvalidDocument as error:
         raise InvalidDocument(f"{path}: {error}") from error
     if unknown := unknown_parts(config):
@@ -46,7 +47,7 @@ def read_run_file(path: Path, store: ConfigStore) -> RunConfig:
     return config
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(path: Path, kind: str) -> dict[str, Any]:
     """Return the content of a YAML file, of which JSON is a part."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -55,7 +56,8 @@ def _mapping(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidDocument(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise InvalidDocument(f"{path} should hold the fields of a run, such as  name: my_run")
+        noun = kind.removesuffix("s")
+        raise InvalidDocument(f"{path} should hold the fields of the {noun}, such as  name: my_{noun}")
     return content
 
 
