@@ -30,8 +30,32 @@ MUTANTS = ROOT / "mutants"
 STATS, ALL_STATS = MUTANTS / "mutmut-stats.json", MUTANTS / "all-stats.json"
 KILLED, TIMED_OUT, SURVIVED = (1, 3), (36, 24, -24, 152, 255), (0, 5, 33)
 FEW_TESTS = "dacapo.store.config_store.xǁConfigStoreǁdelete_array_config__mutmut_1"  # has few tests
-CHILDREN = "2"
-FIRST, AGAIN = (2.0, 3), (40.0, 100)  # seconds and files of tests that a mutant is shown
+CHILDREN = "3"
+# Where a module is tested that has no test file of its own name.
+TESTED_IN = {
+    "backend": ("mongo", "same_answers"),
+    "block_log": ("compaction", "envelopes"),
+    "blocks": ("compaction", "stats_store"),
+    "checkpoint_names": ("weights_store",),
+    "claims": ("mongo", "lease"),
+    "differences": ("config_store",),
+    "file_claims": ("lease", "files"),
+    "file_editions": ("weights_store", "files"),
+    "file_names": ("names", "files"),
+    "finding": ("document_index",),
+    "history": ("lease", "stats_store"),
+    "holder": ("lease",),
+    "intents": ("changes",),
+    "listing": ("document_index", "config_store"),
+    "manifest": ("weights_store", "damage"),
+    "merging": ("compaction", "mongo"),
+    "queue": ("queue", "queue_backends"),
+    "queue_files": ("queue", "queue_backends"),
+    "queue_folder": ("queue", "queue_backends"),
+    "records": ("mongo",),
+    "score_records": ("stats_store",),
+}
+FIRST, AGAIN = (2.0, 3), (10.0, 10)  # seconds and files of tests that a mutant is shown
 
 
 def modules() -> list[str]:
@@ -62,7 +86,7 @@ def mutmut(*names: str) -> None:
 def choose_tests(seconds: float, files: int) -> None:
     """Leave for each function the shortest tests that run it, ``seconds`` in all, from few ``files``.
 
-    The first file is that named like the module, and then those whose tests run the function most.
+    The first files are those where the module is tested, then those whose tests run the function most.
     """
     stats: dict[str, Any] = json.loads(STATS.read_text())
     durations = stats["duration_by_test"]
@@ -72,8 +96,9 @@ def choose_tests(seconds: float, files: int) -> None:
     ALL_STATS.write_text(json.dumps(known))
     sizes = Counter(map(_file, durations))
     for name, tests in known.items():
-        hits, mirror = Counter(map(_file, tests)), f"test_{name.split('.')[-2]}.py"
-        ranked = sorted(hits, key=lambda one: (not one.endswith(mirror), -hits[one] / sizes[one]))
+        hits, module = Counter(map(_file, tests)), name.split(".")[-2]
+        own = {f"tests/store/test_{one}.py" for one in TESTED_IN.get(module, (module,))}
+        ranked = sorted(hits, key=lambda one, own=own, hits=hits: (one not in own, -hits[one] / sizes[one]))
         left, chosen = seconds, []
         for test in sorted(tests, key=durations.__getitem__):
             if _file(test) in ranked[:files] and (left > 0 or not chosen):

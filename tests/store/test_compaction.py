@@ -260,3 +260,35 @@ def test_a_log_of_appends_that_is_lost_leaves_what_was_merged(tmp_path):
         backend.append_block("run", 0, block(4))
     backend.append_block("run", 0, block(3))
     assert sizes(FileBackend(tmp_path)) == [6, 2]
+
+
+def test_whoever_reads_what_a_killed_merge_left_sees_each_append_once(tmp_path: Path):
+    """It has written what it merged, and not yet taken it out of the log of appends."""
+    backend = FileBackend(tmp_path / "runs")
+    for sequence in range(6):
+        backend.append_block("run", 0, block(sequence))
+    (log,) = (tmp_path / "runs").rglob("0.iterations")
+    before = log.read_bytes()
+    assert compaction.merge(backend, "run", 0) == 5
+    log.write_bytes(before)
+    for again in (FileBackend(tmp_path / "runs"), backend):
+        assert [one.sequence for one in again.outlines("run", 0)] == [4, 5]
+        assert np.concatenate([one.iterations for one in again.blocks("run", 0)]).tolist() == list(range(12))
+        assert again.tail("run", 0).sequence == 6
+    backend.append_block("run", 0, block(6))
+    assert compaction.merge(FileBackend(tmp_path / "runs"), "run", 0) == 6
+    assert sizes(FileBackend(tmp_path / "runs")) == [12, 2]
+
+
+def test_what_is_damaged_is_not_merged(tmp_path: Path):
+    backend = FileBackend(tmp_path / "runs")
+    for sequence in range(6):
+        backend.append_block("run", 0, block(sequence))
+    (log,) = (tmp_path / "runs").rglob("0.iterations")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    there = [block(0), block(1)]
+    assert not FileBackend(tmp_path / "runs").merge_blocks("run", 0, [merged(there)])
+    assert log.read_bytes() == content
+    assert not FileBackend(tmp_path / "runs").merge_blocks("other", 0, [merged(there)])

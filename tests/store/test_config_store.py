@@ -349,3 +349,52 @@ def test_differences_are_told_at_every_depth():
         "h: absent -> None",
     ]
     assert list(differences({"a": {}}, {"a": []})) == ["a: {} -> []"]
+
+
+OTHERS = {
+    "tasks": TASK.replace(clip_distance=7),
+    "architectures": DummyArchitectureConfig("thing", num_in_channels=1, num_out_channels=3),
+    "trainers": DummyTrainerConfig("thing", batch_size=7),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_may_differ_of_a_kind_is_given_by_field(store, kind: str):
+    put = getattr(store, f"store_{SINGULAR[kind]}_config")
+    put(MINIMAL[kind])
+    field = {"tasks": "clip_distance", "architectures": "num_out_channels", "trainers": "batch_size"}[kind]
+    with pytest.raises(DuplicateNameError) as refused:
+        put(OTHERS[kind])
+    old, new = (getattr(one[kind], field) for one in (MINIMAL, OTHERS))
+    assert str(refused.value) == (
+        f"{SINGULAR[kind]} {MINIMAL[kind].name} is already stored, and different (stored -> given): "
+        f"{field}: {old!r} -> {new!r}. Choose another name, or delete the stored one first"
+    )
+    put(OTHERS[kind], ignore=[field])
+    assert getattr(store, f"retrieve_{SINGULAR[kind]}_config")(MINIMAL[kind].name) == MINIMAL[kind]
+
+
+def test_what_does_not_belong_is_refused_by_kind_and_type(store):
+    with pytest.raises(
+        InvalidRequest, match="^among the tasks only a TaskConfig can be stored, and not DummyTrainerConfig$"
+    ):
+        store.store("tasks", MINIMAL["trainers"])
+    with pytest.raises(InvalidName, match=r"^the name of the task config 'a/b' cannot be used"):
+        store.store_task_config(TASK.replace(name="a/b"))
+
+
+def test_who_asks_for_what_is_not_there_is_told_what_is(store):
+    for name in ("one", "two"):
+        store.store_task_config(TASK.replace(name=name))
+    for attempt in (store.retrieve_task_config, store.delete_task_config):
+        with pytest.raises(NotFound) as refused:
+            attempt("three")
+        assert str(refused.value) == f"task three: no such config in {store.backend!r}; there are one, two"
+    with pytest.raises(NotFound, match="^task three: no such config"):
+        store.tag("tasks", "three", ["good"])
+
+
+def test_a_stored_config_says_who_stored_it_and_with_what(store):
+    store.store_task_config(TASK)
+    document = store.retrieve_document("tasks", "task")
+    assert document["name"] == "task" and {"owner", "host", "created"} <= set(document["__meta__"])
