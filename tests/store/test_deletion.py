@@ -176,10 +176,10 @@ def test_nothing_was_deleted_says_so(stores, monkeypatch):
         monkeypatch.setattr(store, step, refuse)
     with pytest.raises(StoreError) as refused:
         delete_run("run", *stores)
+    away = "(the disk is away)"
     assert str(refused.value) == (
-        "run run could not be deleted wholly. What stayed: its config, arrays (the disk is away), weights (the "
-        "disk is away), scores (the disk is away), stats (the disk is away). Deleted: nothing. Delete it again "
-        "once the reason is gone"
+        f"run run could not be deleted wholly. What stayed: its config, arrays {away}, weights {away}, "
+        f"scores {away}, stats {away}. Deleted: nothing. Delete it again once the reason is gone"
     )
 
 

@@ -310,9 +310,9 @@ def test_messages_say_who_has_the_run_and_what_to_type(backend):
     with pytest.raises(LeaseHeld) as refused:
         take(backend, "run", "train")
     assert str(refused.value) == (
-        "run run cannot be taken to train it: it is held by ann on gpu7 (pid 41, SLURM job 7) to validate it, "
-        "last sign of life 0 s ago. Wait for its end, or stop it there; if it has died, its lease ends 60 s "
-        "after its last sign of life: then try again"
+        "run run cannot be taken to train it: it is held by ann on gpu7 (pid 41, SLURM job 7) to validate "
+        "it, last sign of life 0 s ago. Wait for its end, or stop it there; if it has died, its lease ends "
+        "60 s after its last sign of life: then try again"
     )
     memory = MemoryBackend("messages of leases")
     lease = take(memory, "run", "train")
@@ -321,8 +321,8 @@ def test_messages_say_who_has_the_run_and_what_to_type(backend):
     with pytest.raises(LeaseLost) as lost:
         lease.confirm()
     assert str(lost.value).startswith(
-        "run run: the lease on it is lost: it was taken over by ann on gpu7 (pid 41, SLURM job 7) to validate "
-        "it since Monday"
+        "run run: the lease on it is lost: it was taken over by ann on gpu7 (pid 41, SLURM job 7) to "
+        "validate it since Monday"
     )
     assert str(lost.value).endswith(
         ". This process had given no sign of life for too long, and stops; nothing that it wrote since then "

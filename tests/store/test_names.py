@@ -177,7 +177,8 @@ SHOWN = f"{'x' * LONGEST!r:.80}"
         ),
         (
             "a.",
-            "the name 'a.' cannot be used: dots and spaces should stand alone and inside; choose for example 'a'",
+            "the name 'a.' cannot be used: dots and spaces should stand alone and inside; "
+            "choose for example 'a'",
         ),
         (
             "cafe\u0301",

@@ -25,6 +25,7 @@ from dacapo.store.local_weights_store import LocalWeightsStore
 from dacapo.store.manifest import Digest, seal, unseal
 from dacapo.store.tensor_tree import put_together, take_apart
 from dacapo.store.weights_store import Weights, WeightsStore, expendable
+from stored_runs import place_of
 
 DTYPES = sorted(tensor_file._NAMES.values())
 
@@ -434,3 +435,13 @@ def test_listing_checkpoints_takes_no_torch(store):
         [sys.executable, "-c", script, str(store.backend.root)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["[10] 10", "[]"]
+
+
+@pytest.mark.parametrize("place", ["memory", "files", "mongo"])
+def test_iterations_may_be_counted_by_numpy(place: str, request, tmp_path: Path):
+    store = WeightsStore(place_of(place, request, tmp_path / "runs")())
+    store.store_weights("run", np.int64(3), Weights({"x": np.ones(1)}))
+    store.store_best("run", np.int64(3), "a", "dice", 0.5)
+    assert store.iterations("run") == [3]
+    assert store.retrieve_best("run", "a", "dice") == 3
+    assert store.retrieve_weights("run", np.int64(3)).model["x"].tolist() == [1.0]
