@@ -30,7 +30,7 @@ MUTANTS = ROOT / "mutants"
 STATS, ALL_STATS = MUTANTS / "mutmut-stats.json", MUTANTS / "all-stats.json"
 KILLED, TIMED_OUT, SURVIVED = (1, 3), (36, 24, -24, 152, 255), (0, 5, 33)
 FEW_TESTS = "dacapo.store.config_store.xǁConfigStoreǁdelete_array_config__mutmut_1"  # has few tests
-CHILDREN = "3"
+CHILDREN = "4"
 # Where a module is tested that has no test file of its own name.
 TESTED_IN = {
     "backend": ("mongo", "same_answers"),
@@ -55,7 +55,7 @@ TESTED_IN = {
     "records": ("mongo",),
     "score_records": ("stats_store",),
 }
-FIRST, AGAIN = (2.0, 3), (10.0, 10)  # seconds and files of tests that a mutant is shown
+FIRST, AGAIN = (0.6, 2), (8.0, 8)  # seconds and files of tests that a mutant is shown
 
 
 def modules() -> list[str]:
