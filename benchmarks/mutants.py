@@ -31,7 +31,7 @@ STATS, ALL_STATS = MUTANTS / "mutmut-stats.json", MUTANTS / "all-stats.json"
 KILLED, TIMED_OUT, SURVIVED = (1, 3), (36, 24, -24, 152, 255), (0, 5, 33)
 FEW_TESTS = "dacapo.store.config_store.xǁConfigStoreǁdelete_array_config__mutmut_1"  # has few tests
 CHILDREN = "4"
-# Where a module is tested that has no test file of its own name.
+# Where a module is tested beside a test file of its own name and that of messages.
 TESTED_IN = {
     "backend": ("mongo", "same_answers"),
     "block_log": ("compaction", "envelopes"),
@@ -39,7 +39,7 @@ TESTED_IN = {
     "checkpoint_names": ("weights_store",),
     "claims": ("mongo", "lease"),
     "differences": ("config_store",),
-    "file_claims": ("lease", "files"),
+    "file_claims": ("files",),
     "file_editions": ("weights_store", "files"),
     "file_names": ("names", "files"),
     "finding": ("document_index",),
@@ -49,7 +49,7 @@ TESTED_IN = {
     "listing": ("document_index", "config_store"),
     "manifest": ("weights_store", "damage"),
     "merging": ("compaction", "mongo"),
-    "queue": ("queue", "queue_backends"),
+    "queue": ("queue_backends",),
     "queue_files": ("queue", "queue_backends"),
     "queue_folder": ("queue", "queue_backends"),
     "records": ("mongo",),
@@ -97,7 +97,7 @@ def choose_tests(seconds: float, files: int) -> None:
     sizes = Counter(map(_file, durations))
     for name, tests in known.items():
         hits, module = Counter(map(_file, tests)), name.split(".")[-2]
-        own = {f"tests/store/test_{one}.py" for one in TESTED_IN.get(module, (module,))}
+        own = {f"tests/store/test_{one}.py" for one in (module, "messages", *TESTED_IN.get(module, ()))}
         ranked = sorted(hits, key=lambda one, own=own, hits=hits: (one not in own, -hits[one] / sizes[one]))
         left, chosen = seconds, []
         for test in sorted(tests, key=durations.__getitem__):
