@@ -218,3 +218,12 @@ def test_of_manifests_that_are_damaged():
         "checkpoint 1 was written by a newer DaCapo, in format 2; this one knows 1. "
         "Upgrade with  pip install --upgrade dacapo"
     )
+
+
+def test_of_a_twin_that_came_in_between(backend, tmp_path: Path, monkeypatch):
+    configs, looks = stores_of(backend, tmp_path).configs, iter([[], ["Run"]])
+    monkeypatch.setattr(backend, "twins", lambda kind, key: next(looks))
+    assert message(lambda: configs.store_run_config(run_config("run"))).startswith(
+        f"run run cannot be stored in {backend!r}: run Run is there, and the names differ only in"
+    )
+    assert configs.names("runs") == []

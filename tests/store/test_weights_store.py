@@ -445,3 +445,14 @@ def test_iterations_may_be_counted_by_numpy(place: str, request, tmp_path: Path)
     assert store.iterations("run") == [3]
     assert store.retrieve_best("run", "a", "dice") == 3
     assert store.retrieve_weights("run", np.int64(3)).model["x"].tolist() == [1.0]
+
+
+def test_a_checksum_taken_beside_is_that_of_all_chunks(monkeypatch):
+    monkeypatch.setattr(Digest, "_TOGETHER", 10)
+    monkeypatch.setattr(Digest, "_AHEAD", 20)
+    chunks = [bytes([one]) * one for one in range(1, 30)]
+    digest = Digest(chunks)
+    assert list(digest) == chunks
+    whole = b"".join(chunks)
+    assert digest.hexdigest() == hashlib.sha256(whole).hexdigest() and digest.size == len(whole)
+    assert Digest([]).hexdigest() == hashlib.sha256(b"").hexdigest()
