@@ -15,7 +15,9 @@ import pytest
 
 from dacapo import provenance
 from dacapo.errors import DacapoError
+from dacapo.store import framed_log
 from dacapo.store.backend import Claim
+from dacapo.store.framed_log import Frame, FramedLog
 from dacapo.store.holder import Holder
 from dacapo.store.intents import change_now, intend
 from dacapo.store.manifest import seal, unseal
@@ -227,3 +229,30 @@ def test_of_a_twin_that_came_in_between(backend, tmp_path: Path, monkeypatch):
         f"run run cannot be stored in {backend!r}: run Run is there, and the names differ only in"
     )
     assert configs.names("runs") == []
+
+
+def test_of_writing_to_a_run_that_somebody_holds(backend):
+    assert backend.claim("run", Claim(0, Holder.here("train").write()))
+    for attempt in (
+        lambda: WeightsStore(backend).store_weights("run", 1, Weights({})),
+        lambda: StatsStore(backend).store_training_stats("run", stats_of(0, 5)),
+    ):
+        assert message(attempt).startswith("run run cannot be taken to write to it: it is held by ")
+    assert message(lambda: StatsStore(backend).begin_epoch("run", 0)).startswith(
+        "run run cannot be taken to begin an epoch of it: it is held by "
+    )
+
+
+def test_of_logs_of_a_newer_version(tmp_path: Path, monkeypatch):
+    log = FramedLog(tmp_path / "log")
+    with monkeypatch.context() as patch:
+        patch.setattr(framed_log, "FORMAT", 2)
+        log.append(Frame(1, 0, 0, 0, 1, b"body"))
+    assert message(FramedLog(log.path).frames) == (
+        f"{log.path} was written by a newer DaCapo, in format 2; this one knows 1. "
+        "Upgrade with  pip install --upgrade dacapo"
+    )
+    assert message(lambda: FramedLog(tmp_path / "none").append(Frame(1, 3, 0, 0, 1, b""))) == (
+        f"{tmp_path / 'none'} was written by another process meanwhile: append 3 was due, and it is at 0; "
+        "make sure that only one process trains a run"
+    )

@@ -208,3 +208,11 @@ def test_the_longest_repetition_has_nine_digits():
     assert run_key("a:999999999") == "a:999999999"
     with pytest.raises(InvalidName):
         run_key("a:1000000000")
+
+
+def test_segments_that_mean_something_to_shells_and_systems_are_marked():
+    assert segment("~a") == "%~a" and segment(".a") == "%.a"
+    assert segment("a~.") == "a~."
+    assert segment("\ud800") == "%ED%A0%80"
+    assert len(segment("a" * 120)) == 120 and segment("a" * 120) == "a" * 120
+    assert segment("a" * 121).startswith("a" * 80 + "%") and len(segment("a" * 121)) == 113

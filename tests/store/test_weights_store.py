@@ -21,6 +21,7 @@ from dacapo.errors import CorruptData, InvalidRequest, NewerFormat, NotFound
 from dacapo.experiments.tasks.post_processors.parameters import ThresholdPostProcessorParameters
 from dacapo.store import tensor_file
 from dacapo.store.files import FileBackend
+from dacapo.store.lease import take
 from dacapo.store.local_weights_store import LocalWeightsStore
 from dacapo.store.manifest import Digest, seal, unseal
 from dacapo.store.tensor_tree import put_together, take_apart
@@ -456,3 +457,15 @@ def test_a_checksum_taken_beside_is_that_of_all_chunks(monkeypatch):
     whole = b"".join(chunks)
     assert digest.hexdigest() == hashlib.sha256(whole).hexdigest() and digest.size == len(whole)
     assert Digest([]).hexdigest() == hashlib.sha256(b"").hexdigest()
+
+
+def test_what_is_stored_under_a_lease_says_in_which_epoch(store: WeightsStore):
+    with take(store.backend, "run", "train") as lease:
+        store.write_under(lease)
+        store.store_weights("run", 5, simple(1.0))
+    part, manifest = sorted(store.backend.blobs("run", "iterations/5/"), reverse=True)
+    assert manifest == "iterations/5/manifest-0-0.json"
+    assert part.startswith("iterations/5/model-0-")
+    content = unseal(bytes(store.backend.get_blob("run", manifest)), "it")
+    assert (content["run"], content["iteration"], content["epoch"]) == ("run", 5, 0)
+    assert content["name"] == "manifest-0-0.json" and store.manifest("run", 5) == content["name"]
