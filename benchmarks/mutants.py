@@ -31,6 +31,8 @@ STATS, ALL_STATS = MUTANTS / "mutmut-stats.json", MUTANTS / "all-stats.json"
 KILLED, TIMED_OUT, SURVIVED = (1, 3), (36, 24, -24, 152, 255), (0, 5, 33)
 FEW_TESTS = "dacapo.store.config_store.xǁConfigStoreǁdelete_array_config__mutmut_1"  # has few tests
 CHILDREN = "10"
+# Thousands of databases are made and dropped: their files go at once, and not after five minutes.
+AT_ONCE = ("--setParameter", "minSnapshotHistoryWindowInSeconds=0", "--syncdelay", "5")
 # Where a module is tested beside a test file of its own name and that of messages.
 TESTED_IN = {
     "backend": ("mongo", "same_answers"),
@@ -55,7 +57,7 @@ TESTED_IN = {
     "records": ("mongo",),
     "score_records": ("stats_store",),
 }
-FIRST, AGAIN = (0.6, 3), (2.0, 4)  # seconds and files of tests that a mutant is shown
+FIRST, AGAIN = (0.6, 3), (3.0, 4)  # seconds and files of tests that a mutant is shown
 
 
 def modules() -> list[str]:
@@ -115,7 +117,7 @@ def _file(test: str) -> str:
 def run(chosen: dict[str, list[str]], again: bool) -> None:
     """Try the mutants that were not tried, or those again that survived."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").exists() else None) as folder:
-        server = Mongod(Path(folder) / "mongod").start()
+        server = Mongod(Path(folder) / "mongod", "rs0", *AT_ONCE).start()
         os.environ.update(DACAPO_TEST_MONGO_URI=server.uri, TMPDIR=folder)
         try:
             mutmut(FEW_TESTS)  # makes the mutants and sees which test runs what
