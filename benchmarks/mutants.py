@@ -44,7 +44,7 @@ TESTED_IN = {
     "file_claims": ("files",),
     "file_editions": ("weights_store", "files"),
     "file_names": ("names", "files"),
-    "finding": ("document_index",),
+    "finding": ("document_index", "remarks", "twins"),
     "history": ("lease", "stats_store"),
     "holder": ("lease",),
     "intents": ("changes",),
@@ -98,6 +98,8 @@ def choose_tests(seconds: float, files: int) -> None:
     ALL_STATS.write_text(json.dumps(known))
     sizes = Counter(map(_file, durations))
     for name, tests in known.items():
+        if ".mongo." not in name:  # as quick as they can be
+            tests = [one for one in tests if "mongo" not in one and "replica set" not in one] or tests
         hits, module = Counter(map(_file, tests)), name.split(".")[-2]
         own = {f"tests/store/test_{one}.py" for one in (module, "messages", *TESTED_IN.get(module, ()))}
         ranked = sorted(hits, key=lambda one, own=own, hits=hits: (one not in own, -hits[one] / sizes[one]))

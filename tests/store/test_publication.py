@@ -303,3 +303,20 @@ def test_a_folder_goes_only_when_it_is_empty(tmp_path: Path):
     assert not publication.remove_if_empty(folder)
     assert publication.remove_file(folder / "file") and not publication.remove_file(folder / "file")
     assert publication.remove_if_empty(folder) and not folder.exists()
+
+
+def test_a_large_file_is_whole_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(publication, "_EARLY", 10)
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *given: told.append(given))
+    chunks = [bytes([one]) * 6 for one in range(7)]
+    assert create(tmp_path / "file", chunks)
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks)
+    assert told == [(begun, 12, os.POSIX_FADV_DONTNEED) for begun in (0, 12, 24)]
+
+    def refuse(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    replace(tmp_path / "file", chunks[1:])
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks[1:])
