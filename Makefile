@@ -1,10 +1,15 @@
-# Each target makes the virtual environment it needs; nothing but Python 3.11, pip and make is needed.
+# Each target makes the virtual environment it needs; nothing but Python 3.11, pip, make and gcc is needed.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint unit unit-stores unit-others benchmarks clean
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+WHEELS := build/wheels
+# Where wheels alone are installed: nothing of this folder can be imported there.
+CLEAN := build/clean
+
+.PHONY: demo test test-plugins lint unit unit-stores unit-others benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dacapo demo --folder demo
@@ -26,6 +31,16 @@ unit-stores: $(VENV)/.tests-installed
 unit-others: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests --ignore=tests/store
 
+# Core and plugins as their users get them: wheels in a clean environment, then the tests of each plugin.
+test-plugins:
+	rm -rf build $(addsuffix /build,$(PLUGINS))  # what an earlier build left would go into the wheels
+	$(PYTHON) -m venv $(CLEAN)
+	$(CLEAN)/bin/pip install --quiet --disable-pip-version-check --upgrade pip setuptools
+	$(CLEAN)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(CLEAN)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(WHEELS) . $(addprefix ./,$(PLUGINS))
+	$(CLEAN)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt pytest hypothesis $(WHEELS)/*.whl
+	for plugin in $(PLUGINS); do (cd build && clean/bin/python -m pytest -q -p no:cacheprovider ../$$plugin) || exit 1; done
+
 benchmarks: $(VENV)/.tests-installed
 	$(BIN)/python -m benchmarks
 
@@ -42,4 +57,4 @@ $(VENV)/.tests-installed: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build plugins/*/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,6 +25,7 @@ NAMES = (
     "faults",
     "mongo_faults",
     "listing",
+    "top",
     "queue",
     "augmentation",
     "patch_reading",

@@ -19,8 +19,6 @@ DacapoError
 │   ├── StoreUnreachable     the server that keeps it does not answer
 │   ├── LeaseHeld            somebody else is training, validating or deleting the run
 │   │   └── LeaseLost        somebody else took the run while this process had it
-
-
 │   ├── NotAllowed           the server does not let this account do that
 │   ├── CorruptData          what was stored fails its checksum
 │   ├── InvalidArchive       a file that was to be imported is not what export writes

@@ -15,6 +15,7 @@ import pymongo
 
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.mongo import MongoBackend, connection
+from dacapo.store.standings import Standing
 from mongod import Mongod
 
 Write = Callable[[MongoBackend, int], Any]
@@ -26,6 +27,10 @@ def block(sequence: int) -> Block:
 
 def scores(iteration: int) -> ScoresRecord:
     return ScoresRecord(iteration, "a", [], [], np.empty((0, 0)))
+
+
+def standing(number: int) -> Standing:
+    return Standing(f"r-{number}", "a", "dice", 0.5, number, "p", True)
 
 
 @attrs.frozen
@@ -58,6 +63,8 @@ KINDS = (
          lambda b: [int(one.iterations[0]) for one in b.blocks("run", 0)]),
     Kind("scores", "insert", lambda b, n: b.append_scores("run", 0, scores(n)),
          lambda b: [one.iteration for one in b.scores("run", 0)]),
+    Kind("standings", "update", lambda b, n: b.rank(f"r-{n}", 0, [standing(n)]),
+         lambda b: sorted(one.iteration for run in b.ranked_runs() for one in b.standings(run)), True),
     Kind("upload", "insert", lambda b, n: b.put_blob("upload", f"{n}", [bytes(3000), b"x"]),
          lambda b: _numbers([name for name in b.blobs("upload") if len(b.get_blob("upload", name)) == 3001])),
     Kind("publication", "findAndModify", lambda b, n: b.put_blob("publish", f"{n}", [b"x"]),

@@ -35,9 +35,12 @@ from dacapo.experiments.datasplits.datasets.arrays import (
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
 from dacapo.experiments.starts import StartConfig
 from dacapo.experiments.tasks import (
+    AffinitiesTaskConfig,
     CrossEntropyLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
     MSELossConfig,
     OneHotTaskConfig,
 )
@@ -84,6 +87,9 @@ test_conformance = conformance(
         DistanceTaskConfig("distance", channels=["a"], clip_distance=10, tol_distance=2),
         OneHotTaskConfig("one hot", classes=["background", "a"]),
         DummyTaskConfig("dummy", embedding_dims=2, detection_threshold=0.5),
+        AffinitiesTaskConfig("affinities", neighborhood=[(0, 0, 1), (0, -9, 0)], lsds=True),
+        HotDistanceTaskConfig("hot", channels=["a"], clip_distance=10, tol_distance=2),
+        InnerDistanceTaskConfig("inner", channels=["a"], clip_distance=10, tol_distance=2),
         CNNectomeUNetConfig(
             "unet",
             input_shape=(92, 92, 92),

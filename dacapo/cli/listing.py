@@ -11,10 +11,11 @@ import click
 
 from dacapo.errors import InvalidRequest
 
+from .commands import Decorated
 from .tables import json_option, show
 
 if TYPE_CHECKING:
-    from dacapo.store.listing import Listed
+    from dacapo.store.listing import Listed, Query
 
 PARTS = ("task", "architecture", "trainer", "datasplit")
 COLUMNS = ("run", *PARTS, "trained", "of", "owner", "stored", "held", "tags", "note")
@@ -23,27 +24,44 @@ MOST_WITH_PROGRESS = 1000
 LONGEST_NOTE_SHOWN = 40
 
 
-@click.command("list")
-@click.option("--task", multiple=True, help="Only runs with this task; may be given several times.")
-@click.option("--architecture", multiple=True, help="Only runs with this architecture.")
-@click.option("--trainer", multiple=True, help="Only runs with this trainer.")
-@click.option("--datasplit", multiple=True, help="Only runs with this datasplit.")
-@click.option("--owner", multiple=True, help="Only runs that this person stored.")
-@click.option("--tag", "tags", multiple=True, help="Only runs that bear this tag; of several, all.")
-@click.option("--since", help="Only runs stored since then: 2026-11-30, 2026-11-30T12:00, or 30d ago.")
-@click.option("--until", help="Only runs stored before then.")
-@click.option("--match", help="Only runs whose name fits a pattern, such as 'mito*'.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many, those stored last.")
-@click.option("--archived", is_flag=True, help="Also runs that are archived.")
-@json_option
-def list_runs(as_json: bool, limit: int | None, archived: bool, **asked: Any) -> None:
-    """List the stored runs: their parts, how far each is trained, and what is said of it."""
-    from dacapo.store.create_store import create_config_store
+_FILTERS = (
+    click.option("--task", multiple=True, help="Only runs with this task; may be given several times."),
+    click.option("--architecture", multiple=True, help="Only runs with this architecture."),
+    click.option("--trainer", multiple=True, help="Only runs with this trainer."),
+    click.option("--datasplit", multiple=True, help="Only runs with this datasplit."),
+    click.option("--owner", multiple=True, help="Only runs that this person stored."),
+    click.option("--tag", "tags", multiple=True, help="Only runs that bear this tag; of several, all."),
+    click.option("--since", help="Only runs stored since then: 2026-11-30, 2026-11-30T12:00, or 30d ago."),
+    click.option("--until", help="Only runs stored before then."),
+    click.option("--match", help="Only runs whose name fits a pattern, such as 'mito*'."),
+    click.option("--archived", is_flag=True, help="Also runs that are archived."),
+)
+
+
+def run_filters(function: Decorated) -> Decorated:
+    """Declare the options that choose among all runs; ``query_of`` reads those that are no flag or tag."""
+    for option in reversed(_FILTERS):
+        function = option(function)
+    return function
+
+
+def query_of(asked: dict[str, Any]) -> Query:
+    """Return the question that options put."""
     from dacapo.store.listing import Query
 
     among = {part: asked[part] for part in (*PARTS, "owner") if asked[part]}
-    query = Query(among, asked["match"], asked["since"], asked["until"])
-    found = create_config_store().listed("runs", query, asked["tags"], archived=archived)
+    return Query(among, asked["match"], asked["since"], asked["until"])
+
+
+@click.command("list")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many, those stored last.")
+@run_filters
+@json_option
+def list_runs(as_json: bool, limit: int | None, archived: bool, tags: tuple[str, ...], **asked: Any) -> None:
+    """List the stored runs: their parts, how far each is trained, and what is said of it."""
+    from dacapo.store.create_store import create_config_store
+
+    found = create_config_store().listed("runs", query_of(asked), tags, archived=archived)
     if limit:
         newest = sorted(found, key=lambda one: str(one.fields["stored"] or ""))[-limit:]
         found = sorted(newest, key=lambda one: one.key)

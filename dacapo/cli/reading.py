@@ -108,8 +108,10 @@ def _best_by_scores(key: str, weights: WeightsStore) -> list[BestRecord]:
     from dacapo.store.create_store import create_stats_store
     from dacapo.store.legacy.best import best_of
 
-    kept = weights.iterations(key)
-    return list(best_of(create_stats_store().retrieve_validation_scores(key), kept)) if kept else []
+    scores, kept = create_stats_store().retrieve_validation_scores(key), weights.iterations(key)
+    if scores.iterations and not kept:
+        click.echo(f"none of these checkpoints is kept in {weights.backend!r}", err=True)
+    return list(best_of(scores, kept or scores.iterations))
 
 
 def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:

@@ -6,7 +6,6 @@ What opens a store is imported inside the commands: the list of commands must no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -15,9 +14,6 @@ import yaml
 from . import changing, listing
 from .commands import Group
 from .tables import json_option, show_json
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(cls=Group)

@@ -22,11 +22,14 @@ def store() -> None:
 def init(with_roles: bool) -> None:
     """Make what the store needs, such as validators and indexes; it may be repeated."""
     # Imported here: the list of commands must not wait for numpy.
+    from dacapo.store import ranking
     from dacapo.store.create_store import create_config_store
 
     backend = create_config_store().backend
     for line in backend.prepare():
         click.echo(line)
+    if added := ranking.complete(backend):
+        click.echo(f"{added} runs of earlier versions, to be found by  dacapo top")
     if with_roles:
         make_roles(backend)
     click.echo(f"ready: {backend.place}", err=True)

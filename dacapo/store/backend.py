@@ -7,8 +7,9 @@ offered through the entry-point group ``dacapo.stores`` and passes ``dacapo.test
 
 from __future__ import annotations
 
+import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
@@ -21,6 +22,7 @@ from dacapo.names import twins_of
 from .listing import Found, Query, chosen, row_of
 from .previews import Outline, outline_of
 from .queue_backend import QueueBackend
+from .standings import STANDINGS, Standing, best_of_rows, read_standings, write_standings
 
 if TYPE_CHECKING:
     from dacapo.options import DaCapoConfig
@@ -224,6 +226,11 @@ class StoreBackend(QueueBackend, ABC):
         epochs = self.epochs(run)
         return epochs[-1].number if epochs else None
 
+    def newest_epochs(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the newest epoch of each of these runs that has any; worth asking for many at once."""
+        found = {run: self.newest_epoch(run) for run in runs}
+        return {run: number for run, number in found.items() if number is not None}
+
     @abstractmethod
     def add_epoch(self, run: str, epoch: Epoch) -> bool:
         """Begin an epoch; return False if there is one of that number."""
@@ -296,6 +303,56 @@ class StoreBackend(QueueBackend, ABC):
         Return what it is, in words; with ``dry_run`` it stays.
         """
         return []
+
+    # standings: what is best of each run, made from its scores so that runs can be compared
+
+    def rank(
+        self, run: str, epoch: int, standings: Sequence[Standing], changed: Sequence[Standing] | None = None
+    ) -> bool:
+        """Keep all standings of a run, in place of those that this or an earlier epoch kept.
+
+        Return False, and change nothing that is found, if a later one did.  Those that are ``changed`` say in
+        which they differ from the last that this epoch kept: only these need be written.
+        """
+        return self.publish(STANDINGS, run, write_standings(run, epoch, standings), epoch)
+
+    def unrank(self, run: str) -> bool:
+        """Remove the standings of a run; return False if none were kept."""
+        return self.remove(STANDINGS, run)
+
+    def standings(self, run: str) -> list[Standing]:
+        """Return the standings of a run, the order being of no meaning."""
+        return read_standings(run, self.get(STANDINGS, run))
+
+    def ranked_runs(self) -> list[str]:
+        """Return the runs that standings are kept of, be they none, sorted."""
+        return self.keys(STANDINGS)
+
+    def rated(self, criterion: str | None = None) -> list[str]:
+        """Return the criteria that any run has a standing by, sorted; of one the datasets."""
+        found: set[str] = set()
+        for _, row in self.find(STANDINGS, Query(), ("ranks",)):
+            ranks = row["ranks"] or {}
+            found.update(ranks if criterion is None else ranks.get(criterion, ()))
+        return sorted(found)
+
+    def ranked(
+        self,
+        criteria: Collection[str],
+        dataset: str | None,
+        count: int,
+        among: Collection[str] | None = None,
+    ) -> list[Standing]:
+        """Return the best standings by some criteria, on one dataset or any; worth an index.
+
+        They sort by rank and run; with ``among`` they are of these runs only.
+        """
+        rows = self.find(STANDINGS, Query(), ("ranks",))
+        if among is not None:
+            rows = [(run, row) for run, row in rows if run in among]
+        best = heapq.nsmallest(count, best_of_rows(rows, criteria, dataset))
+        found = {one.order: one for run in {order[1] for order in best} for one in self.standings(run)}
+        return [found[order] for order in best if order in found]  # it may change in this moment
 
     # logs and blobs together
 

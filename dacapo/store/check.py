@@ -15,6 +15,7 @@ from dacapo.errors import CorruptData, DacapoError, DuplicateNameError, NotFound
 from dacapo.names import TRASHED, RunKey
 from dacapo.options import Options
 
+from . import ranking
 from .beside import spool_of, undelivered
 from .changes import Stores, empty_trash, finish, kept, trashed
 from .config_store import CLASSES, RUNS
@@ -48,6 +49,7 @@ def check(stores: Stores, *, deep: bool = False) -> Iterator[Finding]:
     yield from _orphans(stores)
     yield from _remarks(stores)
     yield from _records(stores)
+    yield from _standings(stores, deep)
     yield from _leftovers(stores)
     if deep:
         yield from _content(stores)
@@ -160,6 +162,18 @@ def _records(stores: Stores) -> Iterator[Finding]:
                     "--repair removes the record; the next validation makes it anew",
                     partial(backend.remove, BEST, key),
                 )
+
+
+def _standings(stores: Stores, deep: bool) -> Iterator[Finding]:
+    """Find runs that are not compared with others, or not by the scores they have."""
+    backend = stores.stats.backend
+    for run in ranking.unranked(backend, deep=deep):
+        yield Finding(
+            f"run {run}",
+            "what  dacapo top  knows of it is not what its scores say",
+            "--repair makes it anew from them",
+            partial(ranking.renew, backend, RunKey(run)),
+        )
 
 
 def _leftovers(stores: Stores) -> Iterator[Finding]:

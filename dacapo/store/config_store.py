@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +99,7 @@ class ConfigStore:
         key = self.find(kind, name)
         document = self.backend.get(kind, key)
         if document is None:
-            raise NotFound(
-                f"{kind.removesuffix('s')} {key}: no such config in {self.backend!r}{self._hint(kind)}"
-            )
+            raise self._missing(kind, key)
         return document
 
     def names(self, kind: str) -> list[str]:
@@ -114,9 +113,7 @@ class ConfigStore:
         key = self.find(kind, name)
         self.remarks.delete(kind, key)
         if not self.backend.remove(kind, key):
-            raise NotFound(
-                f"{kind.removesuffix('s')} {key}: no such config in {self.backend!r}{self._hint(kind)}"
-            )
+            raise self._missing(kind, key)
 
     def find(self, kind: str, name: str | Repeated) -> str:
         """Return the key of a config; of runs, a bare name finds its only repetition."""
@@ -171,9 +168,16 @@ class ConfigStore:
             self.retrieve_document(kind, name)
         return key
 
-    def _hint(self, kind: str) -> str:
+    def _missing(self, kind: str, key: str) -> NotFound:
+        """Return the error for a config that is not there, with the names that may have been meant."""
         names = self.names(kind)
-        return f"; there are {', '.join(names[:20])}" if names else f"; it holds no {kind} yet"
+        hint = f"there are {', '.join(names[:20])}" if names else f"it holds no {kind} yet"
+        if len(names) > 20:
+            hint += f" and {len(names) - 20} more"
+        if close := difflib.get_close_matches(key, names, n=3):
+            hint = f"did you mean {' or '.join(close)}?"
+        what = f"{kind.removesuffix('s')} {key}"
+        return NotFound(f"{what}: no such config in {self.backend!r}; {hint}")
 
     def _differences(
         self, stored: Document, given: Document, expected: type, ignore: set[str]

@@ -20,6 +20,7 @@ from dacapo.errors import (
 from dacapo.names import RunKey
 from dacapo.progress import Progress
 
+from . import ranking
 from .lease import Lease, next_number, take
 from .place import Place
 from .run_content import RunContent, StoredRun
@@ -75,7 +76,9 @@ def copy_run(content: RunContent, target: Place, key: RunKey, *, dry_run: bool =
         with take(documents, key, "copy") as lease:
             if lease.number != due:  # somebody had the run since it was compared
                 steps = steps_of_run(content, target, key)
-            return _written(what, steps, dry_run, lease)
+            done = _written(what, steps, dry_run, lease)
+            ranking.renew(documents, key)
+            return done
     except (DuplicateNameError, CorruptData, LeaseHeld, LeaseLost) as error:
         return Copied(what, REFUSED, refusals=[error])
 

@@ -5,6 +5,7 @@
                        /<n>.iterations        its training stats, a framed log
                        /<n>.merged            those that were merged into larger blocks
                        /<n>.scores            its validation scores, a framed log
+<root>/stats/standings/<run>.yaml             what is best of it, to be compared with other runs
 <root>/stats/queue/...                        the queue; see queue_files
 <root>/stats/leases/<run>/...                 who holds the run; see ``file_claims``
 <root>/<run>/checkpoints/...                  blobs
@@ -16,6 +17,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,6 +38,7 @@ from .listing import Found, Query, chosen, many_at_once
 from .previews import Outline
 from .publication import explained, remove_file, remove_if_empty, remove_tree, visible
 from .queue_files import FileQueue
+from .standings import STANDINGS
 from .twins import NAMED
 
 if TYPE_CHECKING:
@@ -108,8 +111,18 @@ class FileBackend(FileQueue, StoreBackend):
         return self._names(collection).twins(key) if collection in NAMED else super().twins(collection, key)
 
     def publish(self, collection: str, key: str, document: Document, epoch: int) -> bool:
-        """Write the edition of an epoch; those before it go, and one after it goes on being read."""
+        """Write the edition of an epoch; those before it go, and one after it goes on being read.
+
+        Standings lie side by side, of all runs in one folder, and have no editions: whoever writes
+        them too late, between looking and replacing, is found out when they are read.
+        """
         path, data = self._document(collection, key), document_file.dump(document)
+        if collection == STANDINGS:
+            with suppress(CorruptData):  # it can be made anew
+                if (there := self.get(collection, key)) and there["epoch"] > epoch:
+                    return False
+            publication.replace(path, [data])
+            return True
         if (edition := file_editions.edition(path, epoch)) is None:
             return False
         publication.replace(edition, [data])
@@ -134,7 +147,8 @@ class FileBackend(FileQueue, StoreBackend):
     def find(self, collection: str, query: Query, fields: Sequence[str] = ()) -> Found:
         query.check(collection, fields)
         if collection not in self._indexes:
-            self._indexes[collection] = DocumentIndex(self.configs / collection, collection, _YAML)
+            folder = self._document(collection, "x").parent
+            self._indexes[collection] = DocumentIndex(folder, collection, _YAML)
         with many_at_once():
             return chosen(self._indexes[collection].rows(), query, fields)
 
@@ -153,6 +167,8 @@ class FileBackend(FileQueue, StoreBackend):
         if collection == _BEST:
             run, _, rest = key.partition("/")
             return self.root / run / "best" / f"{rest}{_YAML}"
+        if collection == STANDINGS:
+            return self.stats / STANDINGS / f"{key}{_YAML}"
         return self.configs / collection / f"{key}{_YAML}"
 
     # claims

@@ -13,7 +13,9 @@ import attrs
 
 from dacapo.documents import Document, from_json, to_json
 
-from .backend import Epoch, Past, StoreBackend
+from .backend import Epoch, Past, ScoresRecord, StoreBackend
+
+Records = dict[tuple[int, str], ScoresRecord]
 
 
 def parts(epochs: list[Epoch]) -> list[Past]:
@@ -36,6 +38,21 @@ def counts(epochs: list[Epoch], number: int | None, iteration: int) -> bool:
     if part is not None:
         return part.cut is None or iteration <= part.cut
     return number not in {epoch.number for epoch in epochs}
+
+
+def scores(backend: StoreBackend, run: str) -> Records:
+    """Return the newest record that counts of each iteration and dataset.
+
+    Weights that an epoch started from stay as they were, so their scores do too: only
+    what comes after its start is cut.
+    """
+    counted = (
+        record
+        for part in parts(backend.epochs(run))
+        for record in backend.scores(run, part.number)[: part.scores]
+        if part.cut is None or record.iteration <= part.cut
+    )
+    return {(record.iteration, record.dataset): record for record in counted}
 
 
 def found(backend: StoreBackend, run: str) -> tuple[Past, ...]:

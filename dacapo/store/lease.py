@@ -18,7 +18,7 @@ from dacapo.documents import Document
 from dacapo.errors import LeaseHeld, LeaseLost, StoreError
 from dacapo.names import Repeated, run_key
 
-from . import history
+from . import history, ranking
 from .backend import Claim, Epoch, StoreBackend
 from .holder import SECONDS, Holder
 
@@ -111,6 +111,8 @@ class Lease:
             if not self.backend.add_epoch(self.run, epoch):
                 self._lose()
             self.begun = epoch
+            if any(part.scores for part in epoch.past or ()):
+                ranking.epoch_began(self.backend, self.run, epoch.number)
             return epoch.number
 
     def raise_if_lost(self) -> None:

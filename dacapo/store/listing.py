@@ -18,6 +18,8 @@ import attrs
 from dacapo.documents import META, TYPE, Document
 from dacapo.errors import InvalidRequest
 
+from .standings import STANDINGS, ranks_of
+
 Path = tuple[str, ...]
 Row = dict[str, Any]
 Found = list[tuple[str, Row]]
@@ -38,6 +40,7 @@ _OF_RUNS: dict[str, Path] = {
     "start": ("start_config", "run"),
 }
 _OF_NOTES: dict[str, Path] = {"text": ("text",), "by": ("by",), "at": ("at",)}
+_OF_STANDINGS: dict[str, Path] = {"ranks": (STANDINGS,)}
 NOTES = ".notes"
 
 
@@ -45,11 +48,15 @@ def fields_of(collection: str) -> Mapping[str, Path]:
     """Return the fields that documents of a collection can be found by, and where each stands in them."""
     if collection.endswith(NOTES):
         return _OF_NOTES
+    if collection == STANDINGS:
+        return _OF_STANDINGS
     return {**(_OF_RUNS if collection == "runs" else {"type": (TYPE,)}), **_STORED}
 
 
 def row_of(collection: str, document: Document) -> Row:
     """Return the fields of a document; None for what it has not, or not as a text or number."""
+    if collection == STANDINGS:
+        return {"ranks": ranks_of(document)}
     return {name: _plain(document, path) for name, path in fields_of(collection).items()}
 
 

@@ -130,7 +130,10 @@ _REMEDY = "remove this checkpoint, or get it back from a copy"
 
 
 class StoredRun(RunContent):
-    """A run in a place where experiments are kept."""
+    """A run in a place where experiments are kept.
+
+    Records and manifests name the run as it is called now, whatever it was called when they were written.
+    """
 
     def __init__(self, at: Place, key: RunKey) -> None:
         self.at, self.key = at, key
@@ -155,13 +158,18 @@ class StoredRun(RunContent):
         prefix = f"{self.key}/"
         found = {key.removeprefix(prefix): self.at.weights.get(BEST, key)
                  for key in self.at.weights.keys(BEST, prefix)}  # fmt: skip
-        return {name: document for name, document in found.items() if document is not None}
+        named = {"run": str(self.key)}
+        return {name: {**document, **named} for name, document in found.items() if document is not None}
 
     def remarks(self) -> dict[str, dict[str, Document]]:
         return Remarks(self.at.documents).documents(RUNS, self.key)
 
     def checkpoints(self) -> list[int]:
         return list(self._manifests(f"{CHECKPOINTS}/"))
+
+    def checkpoint(self, iteration: int) -> Checkpoint | None:
+        found = super().checkpoint(iteration)
+        return found and attrs.evolve(found, manifest={**found.manifest, "run": str(self.key)})
 
     def _manifests(self, prefix: str) -> dict[int, str]:
         return checkpoint_names.counting(self.at.weights.blobs(self.key, prefix), self.epochs())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -13,18 +14,21 @@ from dacapo.experiments.training_stats import TrainingIterationStats, TrainingSt
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.names import Repeated, find_run, run_key
 
-from . import history
+from . import history, ranking, top
 from .backend import Block, Epoch, ScoresRecord, StoreBackend
 from .blocks import before, joined
 from .compaction import Compaction, merge
 from .envelopes import Envelope, Rows, envelopes_of, is_fine, read_rows, rows_of, sample_of
+from .history import Records
 from .lease import Lease, begin_unheld, make_sure_that_nobody_holds
+from .listing import Query
+from .ranking import Best
 from .score_records import holds, records_of, scores_of
+from .standings import Standing
 
 SAMPLE = 1000
 LONG = 100_000  # iterations that are worth looking at previews for
 LARGEST = 2**20  # numbers in a block: 8 MB, which every backend can keep in one piece
-Records = dict[tuple[int, str], ScoresRecord]
 
 
 @attrs.define
@@ -43,15 +47,22 @@ class _Seen:
 
     ref: weakref.ref[Any]
     mark: int
-    records: Records = attrs.field(factory=dict)
 
     def mark_of(self, thing: object) -> int | None:
         return self.mark if self.ref() is thing else None
 
 
+@attrs.define
+class _SeenScores(_Seen):
+    """The scores that were stored last for a run, what is stored, and what is best of it."""
+
+    records: Records
+    best: Best
+
+
 # By place and run, for the whole process: training and validation store the same scores, each
 # through a store of its own.
-_scores_seen: dict[tuple[str, str], _Seen] = {}
+_scores_seen: dict[tuple[str, str], _SeenScores] = {}
 
 
 class StatsStore:
@@ -300,6 +311,7 @@ class StatsStore:
             self._stats.pop(one, None)
             _scores_seen.pop((self.backend.place, one), None)
         self.backend.move_run(key, other)
+        ranking.move(self.backend, key, other)
 
     # validation scores
 
@@ -309,26 +321,31 @@ class StatsStore:
         self._make_sure(key)
         seen = _scores_seen.get((self.backend.place, key))
         if seen is None or seen.mark_of(scores) is None:
-            seen = _Seen(weakref.ref(scores), 0, self._records(key))
+            records = history.scores(self.backend, key)
+            seen = _SeenScores(weakref.ref(scores), 0, records, Best(key, records))
         mark, iterations = scores.added_since(seen.mark)
+        epoch = None
         for record in records_of(scores, iterations):
-            label = record.iteration, record.dataset
-            if not holds(seen.records.get(label), record):
-                self._append_scores(key, record)
-                seen.records[label] = record
+            if not holds(seen.records.get((record.iteration, record.dataset)), record):
+                epoch = self._append_scores(key, record)
+                seen.best.add(record, seen.records)
+        if epoch is not None:
+            seen.best.keep(self.backend, epoch)
         seen.mark = mark
         _scores_seen[self.backend.place, key] = seen
 
-    def _append_scores(self, key: str, record: ScoresRecord) -> None:
+    def _append_scores(self, key: str, record: ScoresRecord) -> int:
+        """Append scores to the newest epoch, and return its number."""
         lease = self._leases.get(key)
         epoch = lease.number if lease else self.backend.newest_epoch(key)
         if epoch is None:
             epoch = self._first_epoch(key)
         self.backend.append_scores(key, epoch, record)
+        return epoch
 
     def retrieve_validation_scores(self, run: str | Repeated) -> ValidationScores:
         """Return all scores of a run with the labels they were stored with."""
-        return scores_of(self._records(self._find(run)).values())
+        return scores_of(history.scores(self.backend, self._find(run)).values())
 
     def retrieve_validation_iteration_scores(
         self,
@@ -352,21 +369,28 @@ class StatsStore:
         """Erase the scores of all epochs; return False if there were none."""
         key = self._find(run)
         _scores_seen.pop((self.backend.place, key), None)
+        self.backend.unrank(key)
         return self.backend.remove_scores(key)
 
-    def _records(self, key: str) -> Records:
-        """Return the newest record of each iteration and dataset.
+    # comparing runs
 
-        Weights that an epoch started from stay as they were, so their scores do too: only
-        what comes after its start is cut.
+    def best_runs(
+        self,
+        criterion: str,
+        dataset: str | None = None,
+        count: int = 20,
+        query: Query | None = None,
+        tags: Collection[str] = (),
+        *,
+        archived: bool = False,
+    ) -> list[Standing]:
+        """Return the runs that are best by a criterion, the best first, and what is best of each.
+
+        The criterion is given in full (``mito__f1_score``) or as the score that is meant of every
+        channel (``f1_score``).  Without ``dataset`` any counts.  Query, tags and ``archived`` choose
+        runs as ``ConfigStore.listed`` does.  Raises ``NotFound`` for what no run is scored by.
         """
-        found = (
-            record
-            for part in history.parts(self.backend.epochs(key))
-            for record in self.backend.scores(key, part.number)[: part.scores]
-            if part.cut is None or record.iteration <= part.cut
-        )
-        return {(record.iteration, record.dataset): record for record in found}
+        return top.best_runs(self.backend, criterion, dataset, count, query, tags, archived)
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -24,6 +24,7 @@ from dacapo.errors import DacapoError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.blocks import can_merge, merged
 from dacapo.store.listing import Query
+from dacapo.store.standings import Standing
 
 from .leases import Opener
 from .queue_machine import QueueRules
@@ -64,6 +65,11 @@ QUERIES = st.builds(
     st.none() | st.sampled_from(["*", "a*", "run:?", "*b", "(", "r*n*"]),
     st.none() | DAYS,
     st.none() | DAYS,
+)
+CRITERIA = st.sampled_from(["dice", "er__dice", "voi", "$ne"])
+DATASETS = st.sampled_from(["a", "b/c", "ä", ""])
+STANDINGS = st.dictionaries(
+    st.tuples(DATASETS, CRITERIA), st.tuples(st.floats(allow_nan=False), st.integers(0, 2**40), TEXTS)
 )
 
 
@@ -271,6 +277,43 @@ class Comparison(QueueRules):
             self.both(lambda backend: backend.move_run(run, new))
             if run in self.known:
                 self.known[new] = self.known.pop(run)
+
+    # standings
+
+    @rule(run=RUNS, epoch=st.integers(0, 11), found=STANDINGS, change=st.booleans())
+    def rank(self, run: str, epoch: int, found: dict[tuple[str, str], Any], change: bool) -> None:
+        """Keep all standings of a run, or change one, at times too late."""
+        standings = [
+            Standing(run, *label, value, iteration, words, label[1] != "voi")
+            for label, (value, iteration, words) in found.items()
+        ]
+        changed = None
+        if change and (kept := self.backends[0].standings(run)):
+            changed = [attrs.evolve(kept[0], iteration=7, value=0.5)]
+            standings, epoch = [*changed, *kept[1:]], kept[0].epoch
+        self.both(lambda backend: backend.rank(run, epoch, standings, changed))
+        self.both(lambda backend: sorted(backend.standings(run), key=lambda one: one.order))
+        self.both(lambda backend: backend.ranked_runs())
+
+    @rule(run=RUNS)
+    def unrank(self, run: str) -> None:
+        """Take a run out of the comparison."""
+        self.both(lambda backend: backend.unrank(run))
+
+    @rule(
+        criteria=st.sets(CRITERIA),
+        dataset=st.none() | DATASETS,
+        count=st.integers(1, 4),
+        among=st.none() | st.sets(RUNS),
+    )
+    def list_the_best(
+        self, criteria: set[str], dataset: str | None, count: int, among: set[str] | None
+    ) -> None:
+        """Find the best of all runs, or of some."""
+        self.both(lambda backend: backend.ranked(criteria, dataset, 1000, among))
+        # Of what a run has twice with equal rank, any may come first.
+        self.both(lambda backend: [one.order[:2] for one in backend.ranked(criteria, dataset, count, among)])
+        self.both(lambda backend: [backend.rated(one) for one in (None, "dice", "none")])
 
     # blobs
 

@@ -29,7 +29,7 @@ from dacapo.store.previews import Outline, outline_of
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
-from . import store_listing
+from . import standings, store_listing
 from .leases import CHECKS as LEASE_CHECKS
 from .leases import Check, Opener
 from .queue_checks import QUEUE_CHECKS
@@ -445,4 +445,5 @@ CHECKS: tuple[Check, ...] = (
     *QUEUE_CHECKS,
     *LEASE_CHECKS,
     *store_listing.CHECKS,
+    *standings.CHECKS,
 )

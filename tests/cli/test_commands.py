@@ -10,6 +10,7 @@ import pytest
 
 from dacapo import registry as registry_module
 from dacapo.cli.commands import Option, Verb, argument
+from dacapo.cli.tables import table
 from dacapo.errors import DacapoError, NotFound
 from dacapo.registry import Offer, registry
 
@@ -197,3 +198,9 @@ def test_logging_goes_to_standard_error_at_the_level_asked_for(tmp_path):
 
 def test_an_unknown_log_level_is_a_usage_error(dacapo):
     assert dacapo("--log-level", "loud", "config").exit_code == 2
+
+
+def test_a_row_of_a_table_is_one_line():
+    assert table(("run", "reason"), [("a", "it is missing\ninstall it")]).splitlines()[2:] == [
+        "a    it is missing install it"
+    ]

@@ -31,6 +31,12 @@ def test_old_runs_are_listed_and_shown(dacapo, lab, tmp_path):
     assert (best["iteration"], best["value"], best["parameters"]) == (4, 4.2, "threshold_127.0")
 
 
+def test_scores_are_shown_where_the_checkpoints_are_not(dacapo, lab):
+    shown = dacapo("best", NAME, "--criterion", "ball__f1_score", "--json")
+    assert [row["iteration"] for row in shown.json] == [4]
+    assert "none of these checkpoints is kept in " in shown.stderr
+
+
 def test_an_upgrade_says_what_it_does(dacapo, lab):
     dry, done = dacapo("store", "upgrade", "--dry-run"), dacapo("store", "upgrade")
     assert (dry.exit_code, done.exit_code, dry.stdout) == (0, 0, done.stdout)

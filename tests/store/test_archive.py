@@ -34,8 +34,10 @@ from dacapo.names import RunKey, run_key
 from dacapo.store import archive
 from dacapo.store.archive import export_run
 from dacapo.store.archive_reading import opened_archive
+from dacapo.store.array_store import LocalArrayStore
 from dacapo.store.backend import Block
 from dacapo.store.blocks import encode_block
+from dacapo.store.changes import Stores, rename_run
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.copying import COPIED, THERE, copy_run, refused
 from dacapo.store.files import FileBackend
@@ -44,6 +46,7 @@ from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
 from dacapo.store.place import Place
 from dacapo.store.run_content import StoredRun
+from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import WeightsStore
 from moved_runs import everything, fill, run_config, run_of
 
@@ -116,6 +119,27 @@ def test_it_may_get_another_name(source: Place, exported: Path):
     path = next(name for name in there.weights.blobs("second:3") if "manifest" in name)
     assert unseal(bytes(there.weights.get_blob("second:3", path)), "it")["run"] == "second:3"
     assert imported(exported, there, "second:3").state == THERE
+
+
+@pytest.mark.parametrize("kind", ["memory", "files", "mongo"])
+def test_a_run_that_was_renamed_goes_out_under_its_present_name(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+):
+    here, there, path = memory(), memory(), tmp_path / "renamed.zip"
+    if kind == "files":
+        here = Place(*[FileBackend(tmp_path / "here")] * 2)
+    if kind == "mongo":
+        mongo = request.getfixturevalue("mongo")
+        here = Place(*[MongoBackend(mongo.uri, mongo.name)] * 2)
+    fill(here)
+    configs, weights = ConfigStore(here.documents), WeightsStore(here.weights, here.documents)
+    stores = Stores(configs, StatsStore(here.documents), weights, LocalArrayStore(tmp_path / "arrays"))
+    before = run_of(here, RunKey("first"))
+    rename_run("first:0", "later", stores)
+    export_run(StoredRun(here, RunKey("later")), path)
+    assert imported(path, there).state == COPIED
+    assert run_of(there, RunKey("later")) == before
+    assert imported(path, here, "later").state == THERE
 
 
 @pytest.mark.parametrize(

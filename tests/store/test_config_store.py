@@ -295,9 +295,15 @@ def test_only_what_belongs_there_is_stored(store):
         InvalidRequest, match="'users' is no kind of config that is stored; there are runs, tasks"
     ):
         store.names("users")
-    with pytest.raises(NotFound, match="there are task"):
-        store.store_task_config(TASK)
-        store.retrieve_task_config("tusk")
+
+
+def test_what_is_not_there_is_told_with_what_may_have_been_meant(store):
+    for number in range(22):
+        store.store_task_config(TASK.replace(name=f"mito-{number:02}"))
+    with pytest.raises(NotFound, match="in .*; did you mean mito-21 or "):
+        store.retrieve_task_config("meto21")
+    with pytest.raises(NotFound, match="there are mito-00, .*mito-19 and 2 more$"):
+        store.delete_task_config("xyz")
 
 
 def test_a_name_that_becomes_free_meanwhile_is_taken(store):

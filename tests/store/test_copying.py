@@ -477,7 +477,14 @@ def test_a_third_backend_need_not_be_known(make):
         """Offers the primitive operations and nothing else."""
 
         def __getattribute__(self, name: str) -> Any:
-            known = {*StoreBackend.__abstractmethods__, "newest_epoch", "twins", "keeps_time"}
+            known = {
+                *StoreBackend.__abstractmethods__,
+                "newest_epoch",
+                "twins",
+                "keeps_time",
+                "rank",
+                "unrank",
+            }
             assert name.startswith("_") or name in (*known, "name"), name
             return super().__getattribute__(name)
 

@@ -114,7 +114,7 @@ def test_a_trainer_trains_and_a_viewer_sees_it(fresh: Mongod, tmp_path: Path):
         assert call(fresh, "trainer", *verb).exit_code == 0, verb
     predict = ("predict", "tiny", str(tmp_path / "data" / "validate.zarr"), "raw", str(tmp_path / "out"))
     for verb in (("run", "list", "--json"), ("run", "show", "tiny"), ("best", "tiny"), ("stats", "tiny"),
-                 ("config",), ("plugins",), ("store", "roles"),
+                 ("config",), ("plugins",), ("store", "roles"), ("top", "f1_score"),
                  (*predict, "-i", "best", "--device", "cpu")):  # fmt: skip
         called = call(fresh, "viewer", *verb)
         assert called.exit_code == 0, called.output

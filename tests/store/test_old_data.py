@@ -11,6 +11,7 @@ import pytest
 from dacapo.config import UnknownConfig
 from dacapo.errors import DuplicateNameError, NotFound, StoreError
 from dacapo.experiments.training_stats import TrainingIterationStats
+from dacapo.store import ranking
 from dacapo.store.changes import rename_run, trash_run
 from dacapo.store.create_store import (
     create_config_store,
@@ -21,6 +22,8 @@ from dacapo.store.create_store import (
 from dacapo.store.files import FileBackend
 from dacapo.store.intents import unfinished
 from dacapo.store.legacy.reading import WithOldData, with_old_data
+from dacapo.store.legacy.upgrade import upgrade
+from dacapo.store.place import place_of
 from dacapo.store.reached import reached
 from mongo_places import MongoPlace
 from old_stores import (
@@ -190,6 +193,22 @@ def test_a_run_goes_on_and_its_stats_are_one_series(old_mongo, tmp_path):
     assert found.retrieve_last_training_stats(NAME).iteration == 6
     assert found.retrieve_validation_scores(NAME).iterations == [4]
     assert old_mongo.database.training_stats.count_documents({}) == 6
+
+
+def test_old_scores_are_compared_when_asked_and_as_the_run_goes_on(old_mongo, tmp_path):
+    fill(old_mongo, tmp_path / "data")
+    store = create_stats_store()
+    scores = store.retrieve_validation_scores(NAME)
+    assert ranking.complete(store.backend) == 1 and ranking.complete(create_stats_store().backend) == 0
+    [found] = create_stats_store().best_runs("ball__f1_score", "validate")
+    assert (found.run, found.iteration) == (NAME, 4)
+    better = scores.of_iteration(4).array(scores.labels) + 1
+    scores.add_iteration_scores(type(scores.of_iteration(4))(6, better.tolist()))
+    store.store_validation_iteration_scores(NAME, scores)
+    [now] = create_stats_store().best_runs("f1_score")
+    assert (now.iteration, now.value) == (6, found.value + 1)
+    list(upgrade(place_of()))
+    assert [one.value for one in create_stats_store().best_runs("f1_score")] == [now.value]
 
 
 def test_going_on_from_an_earlier_iteration_cuts_the_old_stats(old_mongo, tmp_path):

@@ -196,6 +196,8 @@ def test_an_upgrade_that_is_killed_after_every_write_loses_nothing(old, tmp_path
     store = create_stats_store()
     assert len(store.retrieve_training_stats(NAME)) == 6
     assert store.retrieve_validation_scores(NAME).iterations == [4]
+    [best] = store.best_runs("ball__f1_score", "validate")
+    assert (best.run.partition(":")[0], best.iteration) == (NAME, 4)
     left = everything(old)
     assert left == []
     if is_mongo:

@@ -1,9 +1,12 @@
 """What networks are trained for."""
 
 from .configs import (
+    AffinitiesTaskConfig,
     CrossEntropyLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
     LossConfig,
     MSELossConfig,
     OneHotTaskConfig,
@@ -12,9 +15,12 @@ from .configs import (
 from .task import Task
 
 __all__ = [
+    "AffinitiesTaskConfig",
     "CrossEntropyLossConfig",
     "DistanceTaskConfig",
     "DummyTaskConfig",
+    "HotDistanceTaskConfig",
+    "InnerDistanceTaskConfig",
     "LossConfig",
     "MSELossConfig",
     "OneHotTaskConfig",

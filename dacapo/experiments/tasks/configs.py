@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import attrs
+from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
@@ -64,14 +65,139 @@ class DistanceTaskConfig(TaskConfig):
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
-        if not 0 < self.scale_factor < math.inf:
-            self.refuse("scale_factor", "should be above 0")
+        _check_scale(self)
         _check_distances(self)
         _check_clips(self)
-        if not self.thresholds or len(set(self.thresholds)) < len(self.thresholds):
-            self.refuse("thresholds", "should hold at least one threshold, each once")
-        if not all(-1 <= threshold < 1 for threshold in self.thresholds):
-            self.refuse("thresholds", "should lie between -1 and 1, where predictions do")
+        _check_thresholds(self, -1)
+
+
+@attrs.define(kw_only=True)
+class AffinitiesTaskConfig(TaskConfig):
+    """Predict, for every voxel, which of its neighbours belong to the same object, to part objects."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.affinities:AffinitiesTask")
+
+    neighborhood: list[Coordinate] = field(
+        "The offsets, in voxels, to the neighbours of a voxel; of any length and sign, each once."
+    )
+    lsds: bool = field("Learn local shape descriptors too, which help to tell objects apart.", default=False)
+    num_lsd_voxels: int = field(
+        "How far descriptors see: the width of a Gaussian in units of the largest voxel size.", default=10
+    )
+    downsample_lsds: int = field(
+        "Make descriptors from every so many-th voxel along each axis, which is faster.", default=1
+    )
+    lsds_to_affs_weight_ratio: float = field(
+        "How much the loss of descriptors counts beside that of affinities.", default=1.0
+    )
+    affs_weight_clipmin: float = field(
+        "The smallest fraction that affinities of 0 or 1 are taken to have when balancing.", default=0.05
+    )
+    affs_weight_clipmax: float = field("The largest fraction they are taken to have.", default=0.95)
+    lsd_weight_clipmin: float = field(
+        "The smallest fraction that objects are taken to fill when balancing descriptors.", default=0.05
+    )
+    lsd_weight_clipmax: float = field("The largest fraction they are taken to fill.", default=0.95)
+    background_as_object: bool = field(
+        "Take voxels of id 0 for one more object instead of leaving them without affinities.", default=False
+    )
+    biases: list[float] = field(
+        "Affinities above it hold voxels together, those below part them: validation tries each of them.",
+        factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9],
+    )
+    min_size: int = field("Objects of fewer voxels are left out of segmentations.", default=10)
+
+    def check(self) -> None:
+        dims = {len(offset) for offset in self.neighborhood}
+        if dims not in ({2}, {3}) or len(set(self.neighborhood)) < len(self.neighborhood):
+            self.refuse("neighborhood", "should hold at least one offset of 2 or 3 numbers, each once")
+        if not all(map(any, self.neighborhood)):
+            self.refuse("neighborhood", "every voxel has an affinity of 1 to itself; leave out the offset 0")
+        for name in ("num_lsd_voxels", "downsample_lsds"):
+            if getattr(self, name) < 1:
+                self.refuse(name, "should be 1 or more")
+        if not 0 <= self.lsds_to_affs_weight_ratio < math.inf:
+            self.refuse("lsds_to_affs_weight_ratio", "should be 0 or more")
+        for name in ("affs_weight", "lsd_weight"):
+            if not 0 < getattr(self, f"{name}_clipmin") <= getattr(self, f"{name}_clipmax") < 1:
+                self.refuse(f"{name}_clipmin", f"should be above 0 and at most {name}_clipmax, below 1")
+        if not self.biases or len(set(self.biases)) < len(self.biases):
+            self.refuse("biases", "should hold at least one bias, each once")
+        if not all(0 < bias < 1 for bias in self.biases):
+            self.refuse("biases", "should lie between 0 and 1, where affinities do")
+        if self.min_size < 0:
+            self.refuse("min_size", "should be 0 or more")
+
+
+@attrs.define(kw_only=True)
+class HotDistanceTaskConfig(TaskConfig):
+    """Predict, for every voxel, both which classes are there and how far it is from their surfaces."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.hot_distance:HotDistanceTask")
+
+    channels: list[str] = field("The classes to predict, two channels each.")
+    clip_distance: float = field(
+        "Distances beyond this, in world units, all count the same in the clipped scores."
+    )
+    tol_distance: float = field(
+        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
+    )
+    scale_factor: float = field(
+        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
+    )
+    mask_distances: bool = field(
+        "Leave out distances of voxels that are nearer to unknown territory than to a known surface.",
+        default=False,
+    )
+    kernel_size: int | None = field("Width in voxels of the last convolution; None means 1.", default=None)
+    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
+    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    thresholds: list[float] = field(
+        "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
+        factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
+    )
+
+    def check(self) -> None:
+        _check_names(self, "channels", 1)
+        _check_scale(self)
+        _check_kernel(self)
+        _check_distances(self)
+        _check_clips(self)
+        _check_thresholds(self, -1)
+
+
+@attrs.define(kw_only=True)
+class InnerDistanceTaskConfig(TaskConfig):
+    """Predict, for every voxel inside of a class, how far it is from the surface; 0 outside."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.inner_distance:InnerDistanceTask")
+
+    channels: list[str] = field("The classes to predict, one channel each.")
+    clip_distance: float = field(
+        "Distances beyond this, in world units, all count the same in the clipped scores."
+    )
+    tol_distance: float = field(
+        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
+    )
+    scale_factor: float = field(
+        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
+    )
+    mask_distances: bool = field(
+        "Leave out voxels inside that are nearer to unknown territory than to a known surface.", default=True
+    )
+    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
+    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
+    thresholds: list[float] = field(
+        "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
+        factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
+    )
+
+    def check(self) -> None:
+        _check_names(self, "channels", 1)
+        _check_scale(self)
+        _check_distances(self)
+        _check_clips(self)
+        _check_thresholds(self, 0)
 
 
 @attrs.define(kw_only=True)
@@ -99,8 +225,7 @@ class OneHotTaskConfig(TaskConfig):
 
     def check(self) -> None:
         _check_names(self, "classes", 2)
-        if self.kernel_size is not None and (self.kernel_size < 1 or self.kernel_size % 2 == 0):
-            self.refuse("kernel_size", "should be an odd number of voxels")
+        _check_kernel(self)
         _check_distances(self)
         _check_clips(self)
 
@@ -119,19 +244,39 @@ class DummyTaskConfig(TaskConfig):
             self.refuse("embedding_dims", "should be 1 or more")
 
 
+_OfDistances = DistanceTaskConfig | HotDistanceTaskConfig | InnerDistanceTaskConfig
+
+
 def _check_names(config: TaskConfig, field_name: str, at_least: int) -> None:
     names = getattr(config, field_name)
     if len(names) < at_least or len(set(names)) < len(names) or not all(names):
         config.refuse(field_name, f"should name at least {at_least} class(es), each once")
 
 
-def _check_distances(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+def _check_kernel(config: HotDistanceTaskConfig | OneHotTaskConfig) -> None:
+    if config.kernel_size is not None and (config.kernel_size < 1 or config.kernel_size % 2 == 0):
+        config.refuse("kernel_size", "should be an odd number of voxels")
+
+
+def _check_scale(config: _OfDistances) -> None:
+    if not 0 < config.scale_factor < math.inf:
+        config.refuse("scale_factor", "should be above 0")
+
+
+def _check_thresholds(config: _OfDistances, least: float) -> None:
+    if not config.thresholds or len(set(config.thresholds)) < len(config.thresholds):
+        config.refuse("thresholds", "should hold at least one threshold, each once")
+    if not all(least <= threshold < 1 for threshold in config.thresholds):
+        config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
+
+
+def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:
     if not config.clip_distance > 0:
         config.refuse("clip_distance", "should be above 0")
     if not config.tol_distance >= 0:
         config.refuse("tol_distance", "should be 0 or more")
 
 
-def _check_clips(config: DistanceTaskConfig | OneHotTaskConfig) -> None:
+def _check_clips(config: _OfDistances | OneHotTaskConfig) -> None:
     if not 0 < config.clipmin <= config.clipmax < 1:
         config.refuse("clipmin", f"should be above 0 and at most clipmax ({config.clipmax}), below 1")

@@ -77,6 +77,47 @@ class CrossEntropyLoss(Loss):
         return _mean(-torch.log_softmax(logits, dim=1), counted)
 
 
+class AffinitiesLoss(Loss):
+    """Cross-entropy of affinities, and the squared error of what comes behind them, if anything does.
+
+    The first ``num_affinities`` channels are affinities; what follows are shape descriptors.
+    """
+
+    def __init__(self, num_affinities: int, lsds_to_affs_weight_ratio: float = 1.0) -> None:
+        super().__init__()
+        self.num_affinities = num_affinities
+        self.ratio = lsds_to_affs_weight_ratio
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * bce(p, t)) / sum(w) + ratio * sum(w * (sigmoid(p) - t)^2) / sum(w), of logits p."""
+        affs, behind = slice(self.num_affinities), slice(self.num_affinities, None)
+        first, last = (None, None) if weight is None else (weight[:, affs], weight[:, behind])
+        loss = _entropy(prediction[:, affs], target[:, affs], first)
+        if prediction.shape[1] == self.num_affinities:
+            return loss
+        described = _counted(prediction[:, behind], last).sigmoid()
+        squared = _difference(described, target[:, behind], last).square()
+        return loss + self.ratio * _mean(squared, last)
+
+
+class HotDistanceLoss(Loss):
+    """Cross-entropy of the first half of the channels, plus the squared error of the second half.
+
+    Both are weighted means, over the channels of their half.
+    """
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * bce(p, t)) / sum(w) over logits, plus sum(w * (p - t)^2) / sum(w) over distances."""
+        (logits, distance), (present, truth) = prediction.chunk(2, dim=1), target.chunk(2, dim=1)
+        first, last = (None, None) if weight is None else weight.chunk(2, dim=1)
+        squared = _difference(distance, truth, last).square()
+        return _entropy(logits, present, first) + _mean(squared, last)
+
+
 class DummyLoss(Loss):
     """The weighted mean of the absolute error."""
 
@@ -85,6 +126,19 @@ class DummyLoss(Loss):
     ) -> torch.Tensor:
         """Return sum(w * |p - t|) / sum(w)."""
         return _mean(_difference(prediction, target, weight).abs(), weight)
+
+
+def _entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    """Return the weighted mean of the binary cross-entropy."""
+    errors = torch.nn.functional.binary_cross_entropy_with_logits(
+        _counted(logits, weight), target.float(), reduction="none"
+    )
+    return _mean(errors, weight)
+
+
+def _counted(prediction: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    """Return what counts of a prediction, and 0 elsewhere: not even NaN there gets through."""
+    return prediction.float() if weight is None else torch.where(weight > 0, prediction.float(), 0.0)
 
 
 def _difference(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from dacapo.errors import CorruptData
 from dacapo.names import RunKey
 
+from .. import ranking
 from ..backend import Block
 from ..blocks import joined
 from ..place import Place
@@ -37,6 +38,7 @@ def import_pickles(place: Place) -> Iterator[str]:
             yield f"run {run}: {_import(backend, backend.old, name, run)}"
         except CorruptData as error:
             yield f"run {run}: left as it is: {error}"
+    ranking.complete(place.documents)
 
 
 def _import(backend: WithOldData, old: OldFiles, name: str, run: RunKey) -> str:

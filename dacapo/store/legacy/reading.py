@@ -250,6 +250,10 @@ class WithOldData:
         newest = self.inner.newest_epoch(run)
         return 1 if newest is None and self.log_name(run) is not None else newest
 
+    def newest_epochs(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the newest epoch of each run, asked one by one: any may be an old one."""
+        return StoreBackend.newest_epochs(cast(StoreBackend, self), runs)
+
     def _next(self, name: str) -> Epoch:
         """Return the epoch in which a run goes on after its old stats."""
         end = self.old.end(name)

@@ -13,6 +13,7 @@ from dacapo.documents import META
 from dacapo.errors import CorruptData, StoreError
 from dacapo.names import RunKey
 
+from .. import ranking
 from ..backend import Block, Epoch, ScoresRecord, StoreBackend
 from ..config_store import CLASSES, RUNS
 from ..place import Place
@@ -49,6 +50,7 @@ def _upgraded(place: Place, dry_run: bool) -> Iterator[str]:
         yield from _checkpoints(weights, dry_run)
     if isinstance(documents, WithOldData) and not dry_run:
         yield from _best_by_scores(documents, weights)
+        ranking.complete(place.documents)
 
 
 def write_log(
@@ -66,6 +68,7 @@ def write_log(
         if (record.iteration, record.dataset) not in there:
             backend.append_scores(run, 0, record)
     backend.add_epoch(run, Epoch(0, 0))
+    ranking.renew(backend, run)
 
 
 def is_written(backend: StoreBackend, run: RunKey) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pymongo import DESCENDING
@@ -27,9 +27,10 @@ from dacapo.errors import InvalidOptions, StoreError
 from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord, StoreBackend, Tail
 from dacapo.store.listing import Found, Query
 from dacapo.store.previews import Outline
+from dacapo.store.standings import Standing
 from dacapo.store.twins import NAMED
 
-from . import finding, merging, moving, progress, records, roles, schema
+from . import comparing, finding, merging, moving, progress, records, roles, schema
 from .blobs import Blobs
 from .claims import Claims
 from .connection import Connection
@@ -204,6 +205,9 @@ class MongoBackend(MongoQueue, StoreBackend):
             entry = self._newest(schema.EPOCHS, run)
         return None if entry is None else records.read_epoch(entry).number
 
+    def newest_epochs(self, runs: Sequence[str]) -> dict[str, int]:
+        return progress.newest_epochs(self._connection, runs)
+
     def add_epoch(self, run: str, epoch: Epoch) -> bool:
         return self._connection.create(schema.EPOCHS, records.write_epoch(run, epoch))
 
@@ -314,6 +318,36 @@ class MongoBackend(MongoQueue, StoreBackend):
         self._connection.write(
             f"removing the {collection.rpartition('.')[2]} of run {run}", lambda: there.delete_many(condition)
         )
+
+    # standings
+
+    def rank(
+        self, run: str, epoch: int, standings: Sequence[Standing], changed: Sequence[Standing] | None = None
+    ) -> bool:
+        return comparing.rank(self._connection, run, epoch, standings, changed)
+
+    def unrank(self, run: str) -> bool:
+        return comparing.unrank(self._connection, run)
+
+    def standings(self, run: str) -> list[Standing]:
+        return comparing.of_run(self._connection, run)
+
+    def ranked_runs(self) -> list[str]:
+        return comparing.ranked_runs(self._connection)
+
+    def rated(self, criterion: str | None = None) -> list[str]:
+        return comparing.rated(self._connection, criterion)
+
+    def ranked(
+        self,
+        criteria: Collection[str],
+        dataset: str | None,
+        count: int,
+        among: Collection[str] | None = None,
+    ) -> list[Standing]:
+        return comparing.ranked(self._connection, criteria, dataset, count, among)
+
+    # logs and blobs together
 
     def move_run(self, run: str, new: str) -> None:
         moving.move_run(self._connection, run, new)

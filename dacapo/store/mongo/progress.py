@@ -11,6 +11,22 @@ from .schema import EPOCHS, STATS
 _AT_ONCE = 500  # each run is a range of keys in the question
 
 
+def newest_epochs(connection: Connection, runs: Sequence[str]) -> dict[str, int]:
+    """Return the newest epoch of each of these runs that has any; their keys alone tell it."""
+    found: dict[str, int] = {}
+    for begin in range(0, len(runs), _AT_ONCE):
+        with connection.explained("reading the epochs of runs"):
+            entries = connection.collection(EPOCHS).aggregate(_newest(runs[begin : begin + _AT_ONCE]))
+            found |= {entry["_id"]: int(entry["epoch"].rpartition("/")[2]) for entry in entries}
+    return found
+
+
+def _newest(runs: Sequence[str]) -> list[Entry]:
+    """Return the stages that find the key of the newest epoch of each run."""
+    ranges = [{"_id": beginning(f"{run}/")} for run in runs]
+    return [{"$match": {"$or": ranges}}, {"$group": {"_id": "$run", "epoch": {"$max": "$_id"}}}]
+
+
 def last_iterations(connection: Connection, runs: Sequence[str]) -> dict[str, int | None]:
     """Return the last iteration that the newest epoch of each run has stats of; see ``StoreBackend``.
 
@@ -25,10 +41,8 @@ def last_iterations(connection: Connection, runs: Sequence[str]) -> dict[str, in
         {"$project": {"last": 1}},
     ]
     for begin in range(0, len(runs), _AT_ONCE):
-        ranges = [{"_id": beginning(f"{run}/")} for run in runs[begin : begin + _AT_ONCE]]
         stages: list[Entry] = [
-            {"$match": {"$or": ranges}},
-            {"$group": {"_id": "$run", "epoch": {"$max": "$_id"}}},
+            *_newest(runs[begin : begin + _AT_ONCE]),
             {
                 "$lookup": {
                     "from": STATS,

@@ -27,7 +27,7 @@ FORMAT = 1
 # With names of their own, DaCapo's collections can lie beside those of earlier versions.
 META, EPOCHS, STATS, SCORES = "dacapo.meta", "dacapo.epochs", "dacapo.stats", "dacapo.scores"
 BLOBS, GRID, LEASES = "dacapo.blobs", "dacapo.weights", "dacapo.leases"
-QUEUE = "dacapo.queue"
+QUEUE, STANDINGS = "dacapo.queue", "dacapo.standings"
 DOCUMENTS = "dacapo.documents"
 RUNS = f"{DOCUMENTS}.runs"
 KINDS = (*NAMED, "best")
@@ -47,6 +47,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     QUEUE: {"_id": _TEXT, "number": _NUMBER, "standing": _TEXT, "token": _TEXT}
     | {"priority": _NUMBER, "ticket": _NUMBER}
     | {"needs": {"bsonType": "array"}, "changes": {"bsonType": "array"}},
+    STANDINGS: {"_id": _TEXT, "run": _TEXT, "epoch": _NUMBER},
 }
 _DOCUMENT = {"_id": _TEXT, "token": _TEXT}
 _INDEXES = (
@@ -59,6 +60,12 @@ _INDEXES = (
         False,
     ),
     (QUEUE, [("ticket", ASCENDING)], False),
+    (
+        STANDINGS,
+        [("criterion", ASCENDING), ("dataset", ASCENDING), ("rank", ASCENDING), ("run", ASCENDING)],
+        False,
+    ),
+    (STANDINGS, [("criterion", ASCENDING), ("rank", ASCENDING), ("run", ASCENDING)], False),
 )
 
 

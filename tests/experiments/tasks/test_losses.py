@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, Loss, MSELoss
+from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, HotDistanceLoss, Loss, MSELoss
 
 
 def batch(*values: float) -> torch.Tensor:
@@ -67,7 +67,7 @@ def test_voxels_of_no_class_do_not_count() -> None:
     assert first.item() == pytest.approx(second.item())
 
 
-LOSSES = [MSELoss(), DummyLoss(), CrossEntropyLoss()]
+LOSSES = [MSELoss(), DummyLoss(), CrossEntropyLoss(), HotDistanceLoss()]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)

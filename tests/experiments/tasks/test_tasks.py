@@ -20,12 +20,14 @@ from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.tasks import (
     DistanceTaskConfig,
     DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
     MSELossConfig,
     OneHotTaskConfig,
     Task,
     TaskConfig,
 )
-from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, MSELoss
+from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, HotDistanceLoss, MSELoss
 
 DISTANCE: dict[str, Any] = {
     "channels": ["mito", "er"],
@@ -37,6 +39,8 @@ CONFIGS = [
     DistanceTaskConfig("distance", **DISTANCE),
     OneHotTaskConfig("classes", classes=["background", "mito", "er"], kernel_size=3),
     DummyTaskConfig("dummy", embedding_dims=2, detection_threshold=0.1),
+    HotDistanceTaskConfig("hot", **DISTANCE, kernel_size=3),
+    InnerDistanceTaskConfig("inner", **DISTANCE),
 ]
 ARCHITECTURE = DummyArchitectureConfig("backbone", num_in_channels=1, num_out_channels=4)
 
@@ -59,6 +63,8 @@ def test_making_a_task_leaves_its_config_alone(config: TaskConfig) -> None:
         (CONFIGS[0], ["mito", "er"], MSELoss, "er__voi"),
         (CONFIGS[1], ["background", "mito", "er"], CrossEntropyLoss, "mito__dice"),
         (CONFIGS[2], ["e0", "e1"], DummyLoss, "frizz_level"),
+        (CONFIGS[3], ["mito", "er", "mito__distance", "er__distance"], HotDistanceLoss, "er__voi"),
+        (CONFIGS[4], ["mito", "er"], MSELoss, "er__f1_score"),
     ],
     ids=lambda one: getattr(one, "name", ""),
 )
@@ -98,24 +104,30 @@ def truth(config: TaskConfig, size: int = 20) -> NumpyArray:
     return NumpyArray(np.stack(balls).astype(np.uint8), (8, 8, 8))
 
 
-@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda one: one.name)
+@pytest.mark.parametrize("config", [*CONFIGS[:2], *CONFIGS[3:]], ids=lambda one: one.name)
 def test_a_perfect_prediction_has_no_loss_and_perfect_scores(config: TaskConfig) -> None:
     """The whole chain: the target, taken for a prediction, must lead back to the ground truth."""
     task, gt = build(config), truth(config)
     target = task.predictor.create_target(gt)
     weight, _ = task.predictor.create_weight(gt, target)
-    logits = target.data if isinstance(config, DistanceTaskConfig) else target.data * 100
+    logits = np.array(target.data)
+    if isinstance(config, OneHotTaskConfig):
+        logits *= 100
+    elif isinstance(config, HotDistanceTaskConfig):
+        logits[:2] = 200 * logits[:2] - 100
     tensors = [torch.from_numpy(np.array(one))[None] for one in (logits, target.data, weight.data)]
     assert task.loss.compute(*tensors).item() == pytest.approx(0, abs=1e-6)
     task.post_processor.set_prediction(target)
     rows = [task.evaluator.evaluate(task.post_processor.process(one), gt) for one in task.parameters]
-    channel = task.channels[-1]
+    channel = "er"
     scores = {str(one): row for one, row in zip(task.parameters, rows, strict=True)}
-    best = scores["threshold_0.0" if isinstance(config, DistanceTaskConfig) else "argmax"]
+    usual = {"classes": "argmax", "inner": "threshold_0.02"}
+    best = scores[usual.get(config.name, "threshold_0.0")]
     assert getattr(best, f"{channel}__dice") == 1
     assert getattr(best, f"{channel}__voi") == 0
     assert not any(math.isnan(getattr(row, f"{channel}__dice")) for row in rows)
-    assert len({getattr(row, f"{channel}__dice") for row in rows}) > 1 or len(rows) == 1
+    if config.name in ("distance", "inner"):  # where thresholds cut the truth differently
+        assert len({getattr(row, f"{channel}__dice") for row in rows}) > 1
 
 
 def test_thresholds_come_from_the_config() -> None:
@@ -140,9 +152,19 @@ def test_thresholds_come_from_the_config() -> None:
         ({"thresholds": [127]}, "should lie between -1 and 1"),
     ],
 )
-def test_distance_configs_that_make_no_sense_are_refused(change: dict[str, Any], complaint: str) -> None:
+@pytest.mark.parametrize("kind", [DistanceTaskConfig, HotDistanceTaskConfig])
+def test_distance_configs_that_make_no_sense_are_refused(
+    kind: type, change: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(InvalidConfig, match=complaint):
-        DistanceTaskConfig("distance", **{**DISTANCE, **change})
+        kind("distance", **{**DISTANCE, **change})
+
+
+def test_an_inner_distance_is_cut_above_0() -> None:
+    with pytest.raises(InvalidConfig, match="should lie between 0 and 1"):
+        InnerDistanceTaskConfig("inner", **DISTANCE, thresholds=[-0.1])
+    with pytest.raises(InvalidConfig, match="odd number of voxels"):
+        HotDistanceTaskConfig("hot", **DISTANCE, kernel_size=2)
 
 
 @pytest.mark.parametrize(

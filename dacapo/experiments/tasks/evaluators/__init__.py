@@ -3,11 +3,13 @@
 from .binary_segmentation_evaluator import BinarySegmentationEvaluator
 from .dummy_evaluator import DummyEvaluator
 from .evaluator import BestScore, Evaluator
+from .instance_evaluator import InstanceEvaluator
 from .one_hot_evaluator import OneHotEvaluator
 from .scores import (
     BinarySegmentationEvaluationScores,
     DummyEvaluationScores,
     EvaluationScores,
+    InstanceEvaluationScores,
     MultiChannelBinarySegmentationEvaluationScores,
     score,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "DummyEvaluator",
     "EvaluationScores",
     "Evaluator",
+    "InstanceEvaluationScores",
+    "InstanceEvaluator",
     "MultiChannelBinarySegmentationEvaluationScores",
     "OneHotEvaluator",
     "score",

@@ -131,6 +131,38 @@ class BinarySegmentationEvaluationScores(EvaluationScores):
     )
 
 
+@attrs.define(kw_only=True)
+class InstanceEvaluationScores(EvaluationScores):
+    """How well objects were told apart.
+
+    Variation of information and Rand error compare voxels, and leave out those that the truth calls
+    background (id 0), unless it counts as an object.  All others match objects: a true and a found
+    object match if they share more than a threshold of their union (IoU), by default 0.5; TP, FP and
+    FN count matches, found objects without one, and true objects without one.  They are NaN only if
+    there are no objects at all.
+    """
+
+    voi_split: float = score(
+        "H(test | truth), in bits: objects that were cut.", LENGTH, "low", store_best=True
+    )
+    voi_merge: float = score(
+        "H(truth | test), in bits: objects that were joined.", LENGTH, "low", store_best=True
+    )
+    voi: float = score("Variation of information: the sum of both.", LENGTH, "low", store_best=True)
+    adapted_rand_error: float = score(
+        "1 - F1 of pairs of voxels: which lie in one object, and which were said to.", FRACTION, "low"
+    )
+    precision: float = score("TP / (TP + FP); NaN if none were found.", FRACTION, "high")
+    recall: float = score("TP / (TP + FN); NaN if there are none.", FRACTION, "high")
+    f1_score: float = score("2 TP / (2 TP + FP + FN).", FRACTION, "high", store_best=True)
+    f1_score_75: float = score("The same for a threshold of 0.75.", FRACTION, "high")
+    average_precision_50: float = score("TP / (TP + FP + FN).", FRACTION, "high")
+    average_precision: float = score(
+        "The mean of TP / (TP + FP + FN) over thresholds of 0.5, 0.55 ... 0.95.", FRACTION, "high"
+    )
+    panoptic_quality: float = score("Sum of the IoU of matches / (TP + FP / 2 + FN / 2).", FRACTION, "high")
+
+
 SEPARATOR = "__"
 
 

@@ -7,17 +7,22 @@ from .parameters import (
     DummyPostProcessorParameters,
     PostProcessorParameters,
     ThresholdPostProcessorParameters,
+    WatershedPostProcessorParameters,
 )
 from .post_processor import PostProcessor
-from .threshold_post_processor import ThresholdPostProcessor
+from .threshold_post_processor import HotDistancePostProcessor, ThresholdPostProcessor
+from .watershed_post_processor import WatershedPostProcessor
 
 __all__ = [
     "ArgmaxPostProcessor",
     "ArgmaxPostProcessorParameters",
     "DummyPostProcessor",
     "DummyPostProcessorParameters",
+    "HotDistancePostProcessor",
     "PostProcessor",
     "PostProcessorParameters",
     "ThresholdPostProcessor",
     "ThresholdPostProcessorParameters",
+    "WatershedPostProcessor",
+    "WatershedPostProcessorParameters",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field
 
@@ -49,6 +50,22 @@ class ArgmaxPostProcessorParameters(PostProcessorParameters):
     def words(self) -> str:
         """Say that there is nothing to choose."""
         return "argmax"
+
+
+@attrs.frozen
+class WatershedPostProcessorParameters(PostProcessorParameters):
+    """How readily voxels are held together."""
+
+    bias: float = field("Affinities above it hold voxels together, those below part them.", default=0.5)
+    context: Coordinate = field(
+        "Voxels around a block; not needed, since volumes are parted as a whole.",
+        factory=lambda: Coordinate(32, 32, 32),
+    )
+    min_size: int = field("Objects of fewer voxels are left out.", default=0)
+
+    def words(self) -> str:
+        """Say the bias, and what size is too small."""
+        return f"bias_{self.bias}" + (f"_min_size_{self.min_size}" if self.min_size else "")
 
 
 @attrs.frozen

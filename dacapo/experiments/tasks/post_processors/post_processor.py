@@ -26,10 +26,12 @@ class PostProcessor(ABC):
     """Turns predictions into segmentations, in a way that parameters choose.
 
     A subclass says with ``segment`` what becomes of a block; blocks are segmented one by one, so
-    it must not matter to a voxel how the volume is cut.
+    it must not matter to a voxel how the volume is cut, unless ``is_blockwise`` is False.
     """
 
     prediction: Array | None = None
+    # Whether it does not matter to a voxel how the volume is cut; otherwise it is segmented as a whole.
+    is_blockwise: bool = True
 
     @abstractmethod
     def enumerate_parameters(self) -> Iterable[PostProcessorParameters]:
@@ -60,7 +62,7 @@ class PostProcessor(ABC):
         prediction = self._given_prediction()
         made = self._output(prediction, parameters, output)
         target: Any = made  # one that can be written to
-        blocks = split(target, chunk_size)
+        blocks = split(target, chunk_size) if self.is_blockwise else [target.roi]
 
         def segment(block: Roi) -> None:
             target[block] = self.segment(_channels_first(prediction, block), parameters)

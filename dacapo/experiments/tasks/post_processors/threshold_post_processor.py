@@ -33,7 +33,25 @@ class ThresholdPostProcessor(PostProcessor):
         require_floats(prediction, "thresholds are for distances between -1 and 1")
         super().set_prediction(prediction)
 
+    def evidence(self, prediction: NDArray) -> NDArray:
+        """Return what is compared with the threshold, one channel per class."""
+        return prediction
+
     def segment(self, prediction: NDArray, parameters: ThresholdPostProcessorParameters) -> NDArray:
         """Return 1 above the threshold and 0 elsewhere, in as many channels."""
-        above: NDArray = prediction > parameters.threshold
+        above: NDArray = self.evidence(prediction) > parameters.threshold
         return above.view(np.uint8)
+
+
+class HotDistancePostProcessor(ThresholdPostProcessor):
+    """Calls everything foreground of which presence and distance together say so.
+
+    Both put the surface at 0 once the probability p is brought to 2 p - 1; their mean is compared
+    with the threshold.
+    """
+
+    def evidence(self, prediction: NDArray) -> NDArray:
+        """Return ((2 p - 1) + d) / 2, one channel per class."""
+        half = len(prediction) // 2
+        mean: NDArray = prediction[:half] - 0.5 + prediction[half:] / 2
+        return mean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.experiments.arraytypes import DistanceArray
+from dacapo.experiments.arraytypes import ArrayType, DistanceArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.model import Model
 
@@ -87,8 +87,7 @@ class DistancePredictor(Predictor):
         counts = self._count(wanted, visible) if moving_class_counts is None else moving_class_counts
         weights = []
         for channel, labels in enumerate(wanted):
-            per_class = class_weights(counts[channel], self.clipmin, self.clipmax)
-            weight = weigh(labels == 1, per_class, of_channel(visible, channel))
+            weight = weigh(labels == 1, self._per_class(counts[channel]), of_channel(visible, channel))
             if self.mask_distances:
                 edge = self._edge_distance(gt, of_channel(known, channel), part)
                 weight *= self._certain(target.data[channel], edge)
@@ -100,7 +99,7 @@ class DistancePredictor(Predictor):
         return self._count(*self._read(gt, mask))
 
     @property
-    def output_array_type(self) -> DistanceArray:
+    def output_array_type(self) -> ArrayType:
         """Signed distances, one channel per class."""
         return DistanceArray(self.channels)
 
@@ -115,6 +114,9 @@ class DistancePredictor(Predictor):
             whose = f"channel {self.channels[channel]!r} of {gt.name}"
             require_labels(labels, 2, of_channel(known, channel), whose, BINARY_REMEDY)
         return classes, known
+
+    def _per_class(self, counts: NDArray) -> NDArray:
+        return class_weights(counts, self.clipmin, self.clipmax)
 
     def _count(self, classes: NDArray, known: NDArray | None) -> NDArray:
         counts = [count_classes(labels == 1, 2, of_channel(known, i)) for i, labels in enumerate(classes)]
