@@ -106,7 +106,7 @@ class WeightsStore:
 
         Without ``weights`` the run is asked for them.
         """
-        key = run_key(run)
+        key, iteration = run_key(run), _checked(iteration)
         if weights is None:
             if not hasattr(run, "checkpoint_weights"):
                 raise InvalidRequest(
@@ -323,7 +323,7 @@ class WeightsStore:
         parameters: Any = None,
     ) -> None:
         """Record which checkpoint is best by a criterion on a dataset, and with which parameters."""
-        key = run_key(run)
+        key, iteration = run_key(run), _checked(iteration)
         if iteration not in self._iterations(key):
             raise NotFound(self._absent(key, iteration))
         document = {
@@ -422,10 +422,15 @@ def expendable(
     return [one for one in ordered if one not in spared and (keep_every is None or one % keep_every)]
 
 
-def _path(iteration: int, name: str) -> str:
+def _checked(iteration: Any) -> int:
+    """Return an iteration as a number that JSON knows too, whoever counted it: numpy does so in its own."""
     if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < 0:
         raise InvalidRequest(f"an iteration should be a number from 0 on, and is {iteration!r:.80}")
-    return checkpoint_path(iteration, name)
+    return int(iteration)
+
+
+def _path(iteration: int, name: str) -> str:
+    return checkpoint_path(_checked(iteration), name)
 
 
 def _name_of(dataset: Any) -> str:

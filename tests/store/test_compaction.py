@@ -260,3 +260,81 @@ def test_a_log_of_appends_that_is_lost_leaves_what_was_merged(tmp_path):
         backend.append_block("run", 0, block(4))
     backend.append_block("run", 0, block(3))
     assert sizes(FileBackend(tmp_path)) == [6, 2]
+
+
+def test_whoever_reads_what_a_killed_merge_left_sees_each_append_once(tmp_path: Path):
+    """It has written what it merged, and not yet taken it out of the log of appends."""
+    backend = FileBackend(tmp_path / "runs")
+    for sequence in range(6):
+        backend.append_block("run", 0, block(sequence))
+    (log,) = (tmp_path / "runs").rglob("0.iterations")
+    before = log.read_bytes()
+    assert compaction.merge(backend, "run", 0) == 5
+    log.write_bytes(before)
+    for again in (FileBackend(tmp_path / "runs"), backend):
+        assert [one.sequence for one in again.outlines("run", 0)] == [4, 5]
+        assert np.concatenate([one.iterations for one in again.blocks("run", 0)]).tolist() == list(range(12))
+        assert again.tail("run", 0).sequence == 6
+    backend.append_block("run", 0, block(6))
+    assert compaction.merge(FileBackend(tmp_path / "runs"), "run", 0) == 6
+    assert sizes(FileBackend(tmp_path / "runs")) == [12, 2]
+
+
+def test_what_is_damaged_is_not_merged(tmp_path: Path):
+    backend = FileBackend(tmp_path / "runs")
+    for sequence in range(6):
+        backend.append_block("run", 0, block(sequence))
+    (log,) = (tmp_path / "runs").rglob("0.iterations")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    there = [block(0), block(1)]
+    assert not FileBackend(tmp_path / "runs").merge_blocks("run", 0, [merged(there)])
+    assert log.read_bytes() == content
+    assert not FileBackend(tmp_path / "runs").merge_blocks("other", 0, [merged(there)])
+
+
+def with_metrics(sequence: int, count: int, *metrics: str) -> Block:
+    at = np.arange(10 * sequence, 10 * sequence + count)
+    return Block(sequence, at, dict.fromkeys(metrics, at * 1.0))
+
+
+def test_how_much_becomes_one_block(monkeypatch):
+    """As many iterations as fit, and as many numbers: a column for each metric, and the iterations."""
+    backend = MemoryBackend(f"compaction {next(numbers)}")
+    for sequence in range(7):
+        backend.append_block("run", 0, with_metrics(sequence, 2, "loss", "a" if sequence < 3 else "b"))
+    monkeypatch.setattr(compaction, "LARGEST", 18)  # six iterations of two metrics, or four of three
+    assert compaction.merge(backend, "run", 0) == 6
+    assert sizes(backend) == [6, 6, 2]
+    assert [{"a", "b"} & {*one.columns} for one in backend.blocks("run", 0)[:2]] == [{"a"}, {"b"}]
+
+    other = MemoryBackend(f"compaction {next(numbers)}")
+    for sequence in range(7):
+        other.append_block("run", 0, with_metrics(sequence, 2, "ab"[sequence % 2]))
+    monkeypatch.setattr(compaction, "LARGEST", 12)  # four iterations of two metrics
+    monkeypatch.setattr(compaction, "LONGEST", 4)
+    assert compaction.merge(other, "run", 0) == 6
+    assert sizes(other) == [4, 4, 4, 2]
+
+
+def test_a_part_of_an_epoch_is_merged_up_to_its_end():
+    backend = MemoryBackend(f"compaction {next(numbers)}")
+    for sequence in range(8):
+        backend.append_block("run", 0, block(sequence))
+    assert compaction.merge(backend, "run", 0, 2, 4) == 3
+    assert sizes(backend) == [2, 2, 6, 2, 2, 2]
+    assert compaction.merge(backend, "run", 0, 7) == 0
+    assert compaction.merge(backend, "other", 0) == 0
+
+
+def test_large_blocks_are_not_counted_as_small(monkeypatch):
+    monkeypatch.setattr(compaction, "SMALL", 3)
+    monkeypatch.setattr(compaction, "MANY", 2)
+    backend = MemoryBackend(f"compaction {next(numbers)}")
+    counting = compaction.Compaction(backend)
+    for sequence, count in enumerate((2, 3, 3, 2, 3, 2, 2)):
+        one = with_metrics(sequence, count, "loss")
+        backend.append_block("run", 0, one)
+        counting.appended("run", 0, one)
+    assert sizes(backend) == [13, 2, 2]  # with the third small one those before it became one

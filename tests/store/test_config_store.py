@@ -24,9 +24,9 @@ from dacapo.errors import (
     NotFound,
 )
 from dacapo.experiments.architectures.configs import DummyArchitectureConfig
-from dacapo.experiments.datasplits.configs import DummyDataSplitConfig
-from dacapo.experiments.datasplits.datasets.arrays.configs import DummyArrayConfig
-from dacapo.experiments.datasplits.datasets.configs import DummyDatasetConfig
+from dacapo.experiments.datasplits.configs import DummyDataSplitConfig, TrainValidateDataSplitConfig
+from dacapo.experiments.datasplits.datasets.arrays.configs import ConstantArrayConfig, DummyArrayConfig
+from dacapo.experiments.datasplits.datasets.configs import DummyDatasetConfig, RawGTDatasetConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.tasks.configs import DistanceTaskConfig, DummyTaskConfig, TaskConfig
 from dacapo.experiments.trainers.configs import DummyTrainerConfig
@@ -355,3 +355,65 @@ def test_differences_are_told_at_every_depth():
         "h: absent -> None",
     ]
     assert list(differences({"a": {}}, {"a": []})) == ["a: {} -> []"]
+
+
+ARRAY = DummyArrayConfig("array")
+DATASET = RawGTDatasetConfig("thing", raw_config=ARRAY, gt_config=ARRAY)
+FIRST = {
+    "tasks": TASK,
+    "architectures": MINIMAL["architectures"],
+    "trainers": MINIMAL["trainers"],
+    "datasplits": TrainValidateDataSplitConfig("thing", train_configs=[DATASET], validate_configs=[DATASET]),
+    "datasets": DATASET,
+    "arrays": ConstantArrayConfig("thing", source_array_config=ARRAY, constant=1),
+}
+CHANGES = {
+    "tasks": {"clip_distance": 7},
+    "architectures": {"num_out_channels": 3},
+    "trainers": {"batch_size": 7},
+    "datasplits": {"validate_configs": []},
+    "datasets": {"weight": 7},
+    "arrays": {"constant": 7},
+}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_what_may_differ_of_a_kind_is_given_by_field(store, kind: str):
+    put, first = getattr(store, f"store_{SINGULAR[kind]}_config"), FIRST[kind]
+    put(first)
+    other, [field] = first.replace(**CHANGES[kind]), CHANGES[kind]
+    with pytest.raises(DuplicateNameError) as refused:
+        put(other)
+    said = str(refused.value)
+    assert said.startswith(
+        f"{SINGULAR[kind]} {first.name} is already stored, and different (stored -> given): {field}"
+    )
+    assert said.endswith(". Choose another name, or delete the stored one first")
+    put(other, ignore=[field])
+    assert getattr(store, f"retrieve_{SINGULAR[kind]}_config")(first.name) == first
+
+
+def test_what_does_not_belong_is_refused_by_kind_and_type(store):
+    with pytest.raises(
+        InvalidRequest, match="^among the tasks only a TaskConfig can be stored, and not DummyTrainerConfig$"
+    ):
+        store.store("tasks", MINIMAL["trainers"])
+    with pytest.raises(InvalidName, match=r"^the name of the task config 'a/b' cannot be used"):
+        store.store_task_config(TASK.replace(name="a/b"))
+
+
+def test_who_asks_for_what_is_not_there_is_told_what_is(store):
+    for name in ("one", "two"):
+        store.store_task_config(TASK.replace(name=name))
+    for attempt in (store.retrieve_task_config, store.delete_task_config):
+        with pytest.raises(NotFound) as refused:
+            attempt("three")
+        assert str(refused.value) == f"task three: no such config in {store.backend!r}; there are one, two"
+    with pytest.raises(NotFound, match="^task three: no such config"):
+        store.tag("tasks", "three", ["good"])
+
+
+def test_a_stored_config_says_who_stored_it_and_with_what(store):
+    store.store_task_config(TASK)
+    document = store.retrieve_document("tasks", "task")
+    assert document["name"] == "task" and {"owner", "host", "created"} <= set(document["__meta__"])

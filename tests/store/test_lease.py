@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import attrs
 import pytest
 
+from dacapo import provenance
 from dacapo.errors import LeaseHeld, LeaseLost, StoreError, StoreUnreachable
+from dacapo.store import lease as lease_module
 from dacapo.store.backend import Claim
 from dacapo.store.files import FileBackend
 from dacapo.store.holder import Holder
@@ -298,3 +303,101 @@ def test_a_run_that_is_held_is_not_deleted(backend, tmp_path):
     with pytest.raises(StoreError, match="no such config"):
         delete_run("unknown", *stores)
     assert backend.newest_claim("unknown") is None
+
+
+def test_messages_say_who_has_the_run_and_what_to_type(backend):
+    claimed(backend, attrs.evolve(ELSEWHERE, seconds=60.0, since=None))
+    with pytest.raises(LeaseHeld) as refused:
+        take(backend, "run", "train")
+    assert str(refused.value) == (
+        "run run cannot be taken to train it: it is held by ann on gpu7 (pid 41, SLURM job 7) to validate "
+        "it, last sign of life 0 s ago. Wait for its end, or stop it there; if it has died, its lease ends "
+        "60 s after its last sign of life: then try again"
+    )
+    memory = MemoryBackend("messages of leases")
+    lease = take(memory, "run", "train")
+    assert repr(lease) == "Lease('run', 0, 'train')"
+    assert memory.claim("run", Claim(1, ELSEWHERE.write()))
+    with pytest.raises(LeaseLost) as lost:
+        lease.confirm()
+    assert str(lost.value).startswith(
+        "run run: the lease on it is lost: it was taken over by ann on gpu7 (pid 41, SLURM job 7) to "
+        "validate it since Monday"
+    )
+    assert str(lost.value).endswith(
+        ". This process had given no sign of life for too long, and stops; nothing that it wrote since then "
+        "counts. See who has the run with  dacapo run show run"
+    )
+    lease.release()
+    with pytest.raises(LeaseLost, match="it was taken over by ann"):  # not: released
+        lease.check()
+
+
+def test_who_holds_a_run_is_told_in_words_and_as_data(backend):
+    claimed(backend, attrs.evolve(ELSEWHERE, seconds=60.0))
+    claim = backend.newest_claim("run")
+    assert lease_module.in_words(claim) == "validate: ann on gpu7 (pid 41, SLURM job 7)"
+    told = lease_module.held(claim)
+    assert told.pop("idle") < 60
+    assert told == {
+        "state": "held", "doing": "validate", "user": "ann", "host": "gpu7", "pid": 41, "job": "SLURM job 7",
+        "since": "Monday",
+    }  # fmt: skip
+    late = attrs.evolve(claim, idle=60.5)
+    assert lease_module.held(late)["state"] == "lost"
+    assert (
+        lease_module.in_words(late) == "lost: ann on gpu7 (pid 41, SLURM job 7), last sign of life 60 s ago"
+    )
+    assert lease_module.held(attrs.evolve(claim, idle=60.0))["state"] == "held"
+    unknown = attrs.evolve(claim, idle=None, holder=attrs.asdict(ended_process()))
+    assert lease_module.held(unknown)["state"] == "lost"
+    assert lease_module.in_words(unknown).startswith("lost: ") and "sign" not in lease_module.in_words(
+        unknown
+    )
+
+
+def test_taking_over_is_watched_and_logged(backend, caplog):
+    claimed(backend, ELSEWHERE)
+    time.sleep(0.3)
+    with take(backend, "run", "train") as lease:
+        assert lease.number == 1
+    told = r"ann on gpu7 \(pid 41, SLURM job 7\) to validate it since Monday, last sign of life \d+ s ago"
+    watching, taken = (record.getMessage() for record in caplog.records)
+    assert re.fullmatch(f"run run: watching for 0.2 s whether {told} is alive", watching)
+    assert re.fullmatch(f"run run: taken over from {told}", taken)
+
+
+def test_a_holder_knows_its_process():
+    here = Holder.here("train", 5.0)
+    assert (here.doing, here.seconds, here.pid) == ("train", 5.0, os.getpid())
+    assert here.host == socket.gethostname() and here.user == provenance.user()
+    assert datetime.fromisoformat(here.since).tzinfo is not None
+    assert Holder.read(here.write()) == here
+    assert str(Holder(user="ann", host="gpu7", job="LSF job 1")) == "ann on gpu7 (LSF job 1)"
+    assert Holder() == Holder(user="somebody", host="an unknown host", doing="hold", seconds=60.0)
+    assert Holder.read({"seconds": 1e6}).seconds == 60.0
+    assert Holder.read({"seconds": 1}).seconds == 1
+
+
+def test_next_number_is_that_of_the_next_lease(backend):
+    assert lease_module.next_number(backend, "run") == 0
+    with take(backend, "run", "train") as lease:
+        assert lease.number == 0 and lease_module.next_number(backend, "run") == 1
+        lease.begin(7)
+    assert lease_module.next_number(backend, "run") == 1
+
+
+def test_nobody_holds_what_a_dead_process_held(backend):
+    lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
+    claimed(backend, attrs.evolve(ended_process(), seconds=1000.0))
+    lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
+    assert backend.newest_claim("run").released
+    with take(backend, "run", "train"), pytest.raises(LeaseHeld, match="cannot be taken to copy it"):
+        lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
+
+
+def test_an_epoch_begun_without_a_lease_keeps_nobody_away(backend):
+    assert lease_module.begin_unheld(backend, "run", 3) == 0
+    assert lease_module.begin_unheld(backend, "run") == 1
+    assert [epoch.start for epoch in backend.epochs("run")] == [3, 0]
+    take(backend, "run", "train").release()

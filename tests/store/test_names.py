@@ -155,3 +155,64 @@ def test_segments_stay_readable():
     assert segment("") == "%"
     assert segment("%") == "%25"
     assert segment("a" * 300) != segment("a" * 301)
+
+
+LONG = "x" * LONGEST
+SHOWN = f"{'x' * LONGEST!r:.80}"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (7, "the name should be a text, and is 7"),
+        ("", "the name should not be empty"),
+        ("a/b", "the name 'a/b' cannot be used: it contains '/'; choose for example 'a-b'"),
+        (
+            LONG + "x",
+            f"the name {SHOWN} cannot be used: it is longer than 200 bytes; choose for example {'x' * 40!r}",
+        ),
+        (
+            "-a",
+            "the name '-a' cannot be used: it should begin with a letter or digit; choose for example 'a'",
+        ),
+        (
+            "a.",
+            "the name 'a.' cannot be used: dots and spaces should stand alone and inside; "
+            "choose for example 'a'",
+        ),
+        (
+            "cafe\u0301",
+            "the name 'cafe\u0301' cannot be used: its accents are written as separate characters; "
+            "choose for example 'caf'",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_choose(name, message: str):
+    with pytest.raises(InvalidName) as refused:
+        check_name(name)
+    assert str(refused.value) == message
+
+
+def test_a_refusal_says_what_the_name_is_of():
+    with pytest.raises(InvalidName, match=r"^the run name should not be empty$"):
+        run_key("")
+    with pytest.raises(
+        InvalidName, match=r"^the run name 'Stats' is the name of a folder of the store; choose"
+    ):
+        check_run_name("Stats")
+    with pytest.raises(InvalidName, match=r"^'a:x' should read  name  or  name:repetition, such as a:1$"):
+        run_key("a:x")
+
+
+def test_the_longest_repetition_has_nine_digits():
+    assert run_key("a:999999999") == "a:999999999"
+    with pytest.raises(InvalidName):
+        run_key("a:1000000000")
+
+
+def test_segments_that_mean_something_to_shells_and_systems_are_marked():
+    assert segment("~a") == "%~a" and segment(".a") == "%.a"
+    assert segment("a~.") == "a~."
+    assert segment("\ud800") == "%ED%A0%80"
+    assert len(segment("a" * 120)) == 120 and segment("a" * 120) == "a" * 120
+    assert segment("a" * 121).startswith("a" * 80 + "%") and len(segment("a" * 121)) == 113

@@ -248,3 +248,75 @@ def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch):
 
 def _assert_one_of(value: object, choices: list) -> None:
     assert value in choices
+
+
+def test_what_was_left_unfinished_is_swept_once_it_is_old(tmp_path: Path):
+    left = "0123456789abcdef"
+    ours = [
+        tmp_path / f".part-{left}",
+        tmp_path / "a" / f".clock-{left}",
+        tmp_path / "a" / f".deleted-{left}",
+    ]
+    ours[2].mkdir(parents=True)
+    (ours[2] / "file").touch()
+    others = [
+        tmp_path / ".part-short",
+        tmp_path / ".git" / f".part-{left}",
+        tmp_path / "a" / f"x.part-{left}",
+    ]
+    others[1].parent.mkdir()
+    for path in (*ours[:2], *others):
+        path.touch()
+    assert publication.sweep([tmp_path], 60) == []
+    assert sorted(publication.sweep([tmp_path], -60, dry_run=True)) == sorted(ours)
+    assert all(path.exists() for path in (*ours, *others))
+    assert sorted(publication.sweep([tmp_path / "a", tmp_path], -60)) == sorted([*ours, *ours[1:]])
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
+    assert publication.sweep([tmp_path / "nothing"], -60) == []
+
+
+def test_an_interrupted_move_is_gone_on_with_and_replaces_nothing(tmp_path: Path):
+    source, target = tmp_path / "source", tmp_path / "new" / "target"
+    (source / "a").mkdir(parents=True)
+    (source / "a" / "1").touch()
+    assert publication.move_tree(source, target)
+    assert not source.exists() and (target / "a" / "1").exists()
+    assert not publication.move_tree(source, target)
+    (source / "a").mkdir(parents=True)
+    for name in ("a/2", "b"):
+        (source / name).touch()
+    assert publication.move_tree(source, target)
+    assert not source.exists() and sorted(visible(target / "a")) == ["1", "2"] and (target / "b").exists()
+    source.mkdir()
+    (source / "b").write_text("another")
+    with pytest.raises(StoreError, match=f"moving {source} failed: there is a b in {target} already;"):
+        publication.move_tree(source, target)
+    assert (target / "b").read_text() == "" and (source / "b").read_text() == "another"
+
+
+def test_a_folder_goes_only_when_it_is_empty(tmp_path: Path):
+    folder = tmp_path / "folder"
+    assert not publication.remove_if_empty(folder)
+    folder.mkdir()
+    (folder / "file").touch()
+    assert not publication.remove_if_empty(folder)
+    assert publication.remove_file(folder / "file") and not publication.remove_file(folder / "file")
+    assert publication.remove_if_empty(folder) and not folder.exists()
+
+
+def test_a_large_file_is_whole_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(publication, "_EARLY", 10)
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *given: told.append(given))
+    chunks = [bytes([one]) * 6 for one in range(7)]
+    assert create(tmp_path / "file", chunks)
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks)
+    assert told == [(begun, 12, os.POSIX_FADV_DONTNEED) for begun in (0, 12, 24)]
+
+    def refuse(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    replace(tmp_path / "file", chunks[1:])
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks[1:])

@@ -244,3 +244,27 @@ def test_a_damaged_change_does_not_keep_a_run_from_being_queued_again(tmp_path: 
 
 def test_options_choose_the_store(tmp_path: Path):
     assert str(tmp_path / "runs") in repr(create_queue(Options.instance()))
+
+
+def test_how_a_run_stands_as_plain_data(queue: Queue):
+    queue.add("a", priority=3, needs={"gpus": 1})
+    claimed = queue.claim(worker(queue), {"gpus": 2})
+    assert claimed is not None and queue.claimed_by("@worker") == claimed
+    assert queue.claimed_by("@other") is None
+    document = claimed.as_document()
+    first, second = document.pop("changes")
+    assert document == {
+        "run": "a",
+        "state": "claimed",
+        "since": claimed.last.time,
+        "reason": "",
+        "by": claimed.last.actor,
+        "priority": 3,
+        "needs": {"gpus": 1},
+    }
+    assert (first["state"], first["place"]["priority"]) == ("queued", 3)
+    assert (second["state"], second["worker"], second["place"]) == ("claimed", "@worker", None)
+    running = queue.change(claimed, "running", worker="@worker")
+    assert queue.claimed_by("@worker") is None
+    failed = queue.change(running, "failed", "out of memory")
+    assert (failed.as_document()["state"], failed.as_document()["reason"]) == ("failed", "out of memory")

@@ -151,3 +151,30 @@ def test_times_are_read_as_people_write_them():
     assert timedelta(minutes=89) < ago < timedelta(minutes=95)
     with pytest.raises(InvalidRequest, match="'soon' is no time; write a date such as 2026-11-30"):
         moment("soon")
+
+
+def test_names_that_contain_the_mark_of_remarks_keep_theirs_apart(place: Place):
+    remarks = ConfigStore(place()).remarks
+    for key in ("a", "a~b", "b"):
+        remarks.tag("runs", key, [f"of-{key[-1]}", "x"])
+        remarks.note("runs", key, f"first of {key}")
+        remarks.note("runs", key, f"last of {key}")
+    assert remarks.all_tags("runs") == {"a": ["of-a", "x"], "a~b": ["of-b", "x"], "b": ["of-b", "x"]}
+    last = remarks.last_notes("runs")
+    assert {key: note.text for key, note in last.items()} == {
+        key: f"last of {key}" for key in ("a", "a~b", "b")
+    }
+    [first, second] = remarks.notes("runs", "a~b")
+    assert (first.text, second) == ("first of a~b", last["a~b"])
+    assert second.by == provenance.user() and datetime.fromisoformat(second.at).tzinfo is not None
+    assert [tag.text for tag in remarks.tags("runs", "a")] == ["of-a", "x"]
+    remarks.move("runs", "a", "c~d")
+    assert [tag.text for tag in remarks.tags("runs", "c~d")] == ["of-a", "x"]
+    assert [note.text for note in remarks.notes("runs", "c~d")] == ["first of a", "last of a"]
+    assert remarks.delete("runs", "a~b") and not remarks.delete("runs", "a~b")
+    assert sorted(remarks.all_tags("runs")) == ["b", "c~d"]
+    given = remarks.documents("runs", "b")
+    remarks.give("runs", "e", given)
+    assert remarks.documents("runs", "e") == given and remarks.notes("runs", "e") == remarks.notes(
+        "runs", "b"
+    )

@@ -21,10 +21,12 @@ from dacapo.errors import CorruptData, InvalidRequest, NewerFormat, NotFound
 from dacapo.experiments.tasks.post_processors.parameters import ThresholdPostProcessorParameters
 from dacapo.store import tensor_file
 from dacapo.store.files import FileBackend
+from dacapo.store.lease import take
 from dacapo.store.local_weights_store import LocalWeightsStore
 from dacapo.store.manifest import Digest, seal, unseal
 from dacapo.store.tensor_tree import put_together, take_apart
 from dacapo.store.weights_store import Weights, WeightsStore, expendable
+from stored_runs import place_of
 
 DTYPES = sorted(tensor_file._NAMES.values())
 
@@ -434,3 +436,36 @@ def test_listing_checkpoints_takes_no_torch(store):
         [sys.executable, "-c", script, str(store.backend.root)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["[10] 10", "[]"]
+
+
+@pytest.mark.parametrize("place", ["memory", "files", "mongo"])
+def test_iterations_may_be_counted_by_numpy(place: str, request, tmp_path: Path):
+    store = WeightsStore(place_of(place, request, tmp_path / "runs")())
+    store.store_weights("run", np.int64(3), Weights({"x": np.ones(1)}))
+    store.store_best("run", np.int64(3), "a", "dice", 0.5)
+    assert store.iterations("run") == [3]
+    assert store.retrieve_best("run", "a", "dice") == 3
+    assert store.retrieve_weights("run", np.int64(3)).model["x"].tolist() == [1.0]
+
+
+def test_a_checksum_taken_beside_is_that_of_all_chunks(monkeypatch):
+    monkeypatch.setattr(Digest, "_TOGETHER", 10)
+    monkeypatch.setattr(Digest, "_AHEAD", 20)
+    chunks = [bytes([one]) * one for one in range(1, 30)]
+    digest = Digest(chunks)
+    assert list(digest) == chunks
+    whole = b"".join(chunks)
+    assert digest.hexdigest() == hashlib.sha256(whole).hexdigest() and digest.size == len(whole)
+    assert Digest([]).hexdigest() == hashlib.sha256(b"").hexdigest()
+
+
+def test_what_is_stored_under_a_lease_says_in_which_epoch(store: WeightsStore):
+    with take(store.backend, "run", "train") as lease:
+        store.write_under(lease)
+        store.store_weights("run", 5, simple(1.0))
+    part, manifest = sorted(store.backend.blobs("run", "iterations/5/"), reverse=True)
+    assert manifest == "iterations/5/manifest-0-0.json"
+    assert part.startswith("iterations/5/model-0-")
+    content = unseal(bytes(store.backend.get_blob("run", manifest)), "it")
+    assert (content["run"], content["iteration"], content["epoch"]) == ("run", 5, 0)
+    assert content["name"] == "manifest-0-0.json" and store.manifest("run", 5) == content["name"]
