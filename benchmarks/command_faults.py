@@ -29,10 +29,9 @@ from dacapo.errors import NotAllowed
 from dacapo.options import Options
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.mongo import MongoBackend, backend, connection
-from dacapo.testing import stores
+from dacapo.testing import stores, tiny_run
 from mongo_places import MongoPlace, empty, fresh_place
 from proxy import Proxy
-from tiny import tiny_run
 
 from .long_forms import SERVERS, Row, main, measure_all, options, row, server
 

@@ -32,11 +32,11 @@ from dacapo.store.create_store import create_config_store, create_stats_store, c
 from dacapo.store.lease import held, take
 from dacapo.store.mongo import MongoBackend, connection
 from dacapo.store.weights_store import WeightsStore
+from dacapo.testing import tiny_run
 from dacapo.train import train_run
 from mongo_places import fresh_place
 from proxy import Proxy
 from scripted import RUN, weights_of
-from tiny import tiny_run
 
 from .long_forms import Row, main, measure_all, options, row, server
 

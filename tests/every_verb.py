@@ -10,7 +10,7 @@ import yaml
 
 from dacapo.cli import cli
 from dacapo.documents import write
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 DEVICE = ("--device", "cpu")
 VERBS: tuple[tuple[str, ...], ...] = (

@@ -9,7 +9,7 @@ from dacapo import documents
 from dacapo.provenance import user
 from dacapo.store.config_store import CLASSES
 from dacapo.store.create_store import create_config_store
-from tiny import tiny_run
+from dacapo.testing import tiny_run
 
 NOUNS = {kind.removesuffix("s"): kind for kind in CLASSES if kind != "runs"}
 
