@@ -30,7 +30,7 @@ MUTANTS = ROOT / "mutants"
 STATS, ALL_STATS = MUTANTS / "mutmut-stats.json", MUTANTS / "all-stats.json"
 KILLED, TIMED_OUT, SURVIVED = (1, 3), (36, 24, -24, 152, 255), (0, 5, 33)
 FEW_TESTS = "dacapo.store.config_store.xǁConfigStoreǁdelete_array_config__mutmut_1"  # has few tests
-CHILDREN = "10"
+CHILDREN = "2"
 # Thousands of databases are made and dropped: their files go at once, and not after five minutes.
 AT_ONCE = ("--setParameter", "minSnapshotHistoryWindowInSeconds=0", "--syncdelay", "5")
 # Where a module is tested beside a test file of its own name and that of messages.
@@ -48,7 +48,7 @@ TESTED_IN = {
     "history": ("lease", "stats_store"),
     "holder": ("lease",),
     "intents": ("changes",),
-    "listing": ("document_index", "config_store"),
+    "listing": ("remarks", "document_index"),
     "manifest": ("weights_store", "damage"),
     "merging": ("compaction", "mongo"),
     "queue": ("queue_backends",),
