@@ -482,6 +482,7 @@ def test_a_third_backend_need_not_be_known(make):
                 "newest_epoch",
                 "twins",
                 "keeps_time",
+                "add",
                 "rank",
                 "unrank",
             }

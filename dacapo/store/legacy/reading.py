@@ -126,6 +126,10 @@ class WithOldData:
             return False
         return self.inner.put(collection, key, document, replace=replace)
 
+    def add(self, collection: str, key: str, document: Document) -> str | None:
+        """Keep a document unless it or a twin of it is there, old configs among them."""
+        return StoreBackend.add(cast(StoreBackend, self), collection, key, document)
+
     def get(self, collection: str, key: str) -> Document | None:
         """Return the document of a key, an old one if there is none of the present format."""
         document = self.inner.get(collection, key)
