@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from funlib.geometry import Coordinate
@@ -20,6 +21,10 @@ SOURCE = "A package (.zip), its rdf.yaml or bioimageio.yaml, the folder with it,
 CODE = "Run the Python code that the package brings or names; without it such models are refused."
 
 
+def _as_text(model_id: Any) -> Any:
+    return str(model_id) if isinstance(model_id, PurePath) else model_id
+
+
 @attrs.define(kw_only=True)
 class ModelZooConfig(ArchitectureConfig):
     """A model of the BioImage.IO zoo with its weights, to train further or to put a head on.
@@ -30,7 +35,7 @@ class ModelZooConfig(ArchitectureConfig):
 
     architecture_type = implemented_by("dacapo_bioimageio.network:ModelZooArchitecture")
 
-    model_id: str = field(SOURCE, converter=str)
+    model_id: str = field(SOURCE, converter=_as_text)
     trainable_layers: str | None = field(
         "A regular expression: only weights whose names it is found in are trained. None trains all.",
         default=None,
@@ -101,7 +106,7 @@ class ModelZooStartConfig(InitialWeightsConfig):
 
     start_type = implemented_by("dacapo_bioimageio.network:ModelZooStart")
 
-    model_id: str = field(SOURCE, converter=str)
+    model_id: str = field(SOURCE, converter=_as_text)
     name: str = field("How the config is called; not needed.", default="")
 
     def check(self) -> None:
