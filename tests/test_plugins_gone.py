@@ -184,6 +184,9 @@ def test_reading_commands_work_without_the_package(gone: str, tmp_path: Path) ->
     assert "loss" in call("stats", "gone", "--summary")
     assert "dice" in call("best", "gone")
     assert len(create_stats_store().retrieve_validation_scores("gone").iterations) == 2
+    assert "gone" in call("top", "dice")
+    call("plot", "gone", "--output", tmp_path / "gone.png")
+    assert (tmp_path / "gone.png").stat().st_size > 1000
     call("run", "tag", "gone", "+good")
     call("run", "note", "gone", "used what is gone")
     call("run", "archive", "second")

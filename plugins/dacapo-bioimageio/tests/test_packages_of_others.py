@@ -207,6 +207,12 @@ def test_what_is_not_there_is_said_with_what_to_do(model_id: str, reason: str) -
     assert config.verify()[0] is False and reason in config.verify()[1]
 
 
+def test_existing_scripts_import_it_from_where_it_was() -> None:
+    from dacapo.experiments import architectures
+
+    assert architectures.ModelZooConfig is ModelZooConfig
+
+
 def test_wrong_configs_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="no regular expression"):
         ModelZooConfig("a", model_id="x.zip", trainable_layers="(")
