@@ -15,7 +15,7 @@ from .diffusion import flows
 
 NDArray = np.ndarray[Any, Any]
 
-STEPS = 200  # each as long as the smallest side of a voxel
+STEPS = 200  # each as long as the smallest side of a voxel; who still moves on then walks on
 REACH = 3  # voxels
 
 
@@ -39,7 +39,7 @@ def part(flow: NDArray, foreground: NDArray, voxel_size: Sequence[float]) -> NDA
     ends = _follow(deep, foreground.reshape(space), here, STEPS)
     found = _sinks(ends, space)[tuple(ends.T)]
     made[foreground] = found
-    made = _with_strays(made, foreground)
+    made = _with_strays(_with_small(made, foreground), foreground)
     made, _ = fastremap.renumber(made, in_place=True)
     return made.astype(np.uint32)
 
@@ -55,6 +55,15 @@ def _sinks(ends: NDArray, shape: tuple[int, ...]) -> NDArray:
     strong = (counts > 0) & (dense >= np.prod(around))
     sinks = cc3d.connected_components(binary_dilation(strong, structure), connectivity=26)
     return np.asarray(sinks)
+
+
+def _with_small(ids: NDArray, foreground: NDArray) -> NDArray:
+    """Make an object of each piece of foreground that is too small for enough flow to end in it."""
+    pieces = cc3d.connected_components(foreground, connectivity=26 if foreground.ndim == 3 else 8)
+    has_sink = np.zeros(int(pieces.max()) + 1, bool)
+    has_sink[pieces[ids > 0]] = True
+    has_sink[0] = True
+    return np.where(has_sink[pieces], ids, pieces + ids.max())
 
 
 def _with_strays(ids: NDArray, foreground: NDArray) -> NDArray:
@@ -86,13 +95,18 @@ def _follow(pace: NDArray, foreground: NDArray, starts: NDArray, steps: int) -> 
     ends = np.empty_like(starts)
     for index in range(len(starts)):
         z, y, x = float(starts[index, 0]), float(starts[index, 1]), float(starts[index, 2])
-        for _ in range(steps):
-            a, b, c = _at(pace, z, y, x)
-            if a * a + b * b + c * c < 1e-4:
+        # Long objects take several rounds; the limit is for flows that go round in circles.
+        for _ in range(1 + (depth + height + width) // steps):
+            before = z, y, x
+            for _ in range(steps):
+                a, b, c = _at(pace, z, y, x)
+                if a * a + b * b + c * c < 1e-4:
+                    break
+                z = min(max(z + a, 0.0), depth - 1.0)
+                y = min(max(y + b, 0.0), height - 1.0)
+                x = min(max(x + c, 0.0), width - 1.0)
+            if abs(z - before[0]) + abs(y - before[1]) + abs(x - before[2]) < REACH:
                 break
-            z = min(max(z + a, 0.0), depth - 1.0)
-            y = min(max(y + b, 0.0), height - 1.0)
-            x = min(max(x + c, 0.0), width - 1.0)
         ends[index, 0], ends[index, 1], ends[index, 2] = round(z), round(y), round(x)
     return ends
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dacapo_flows import FlowsTaskConfig
 from dacapo_flows.diffusion import flow_of, flows
-from dacapo_flows.following import part
+from dacapo_flows.following import keep, part
 from scipy.ndimage import label as connected
 from worlds import array, touching
 
@@ -84,6 +84,34 @@ def test_from_true_flows_every_object_comes_back(shape: Any, count: int, voxel_s
     for parameters in task.parameters:
         scores = task.evaluator.evaluate(task.post_processor.process(parameters), gt)
         assert scores.f1_score > 0.95 and scores.average_precision > 0.85, str(parameters)
+
+
+def test_ways_may_be_longer_than_any_number_of_steps() -> None:
+    labels = np.zeros((900, 12), np.uint32)
+    labels[5:895, 1:6], labels[5:895, 6:11] = 1, 2
+    ids = part(flows(labels, (1, 1)), labels > 0, (1, 1))
+    assert [list(np.unique(ids[labels == label])) for label in (1, 2)] in ([[1], [2]], [[2], [1]])
+
+
+def test_flow_that_goes_round_in_circles_comes_to_an_end() -> None:
+    y, x = np.mgrid[-60:61, -60:61].astype(np.float32)
+    away = np.hypot(y, x)
+    turning = np.stack([x, -y]) / np.maximum(away, 1)
+    part(turning, (away > 20) & (away < 40), (1, 1))  # returns
+
+
+def test_objects_of_fewer_voxels_than_make_a_sink_are_found() -> None:
+    labels = np.zeros((20, 20, 20), np.uint32)
+    labels[2:4, 2:4, 2:5] = 1  # 12 voxels
+    labels[np.arange(6, 18), np.arange(6, 18), np.arange(6, 18)] = 2  # a line from corner to corner
+    labels[2, 2, 15] = 3
+    flow = flows(labels, (1, 1, 1))
+    ids = part(flow, labels > 0, (1, 1, 1))
+    assert len(np.unique(ids)) == 4
+    for label in (1, 2, 3):
+        (only,) = np.unique(ids[labels == label])
+        np.testing.assert_array_equal(ids == only, labels == label)
+    assert set(np.unique(labels[keep(ids, flow, (1, 1, 1), None, 10) > 0])) == {1, 2}
 
 
 def test_objects_whose_flow_is_another_are_left_out() -> None:
