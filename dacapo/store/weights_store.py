@@ -382,9 +382,9 @@ class WeightsStore:
                 f"{choice!r:.80} chooses no weights: give an iteration as a text, latest, or a criterion"
             )
         if choice == "latest":
-            for iteration, _ in self._whole(key, PARTS, True):
-                return iteration
-            raise NotFound(self._nothing(key))
+            if (newest := self.latest_iteration(run)) is None:
+                raise NotFound(self._nothing(key))
+            return newest
         number = choice.removeprefix(f"{CHECKPOINTS}/")
         if number.isascii() and number.isdigit():
             return int(number)

@@ -36,7 +36,7 @@ def part(flow: NDArray, foreground: NDArray, voxel_size: Sequence[float]) -> NDA
     deep[..., 3 - foreground.ndim :] = pace.reshape(*space, foreground.ndim)
     here = np.zeros((len(starts), 3), np.int64)
     here[:, 3 - foreground.ndim :] = starts
-    ends = _follow(deep, foreground.reshape(space), here, STEPS)
+    ends = _follow(deep, here, STEPS)
     found = _sinks(ends, space)[tuple(ends.T)]
     made[foreground] = found
     made = _with_strays(_with_small(made, foreground), foreground)
@@ -89,9 +89,9 @@ def keep(ids: NDArray, flow: NDArray, voxel_size: Sequence[float], most: float |
 
 
 @numba.njit(cache=True, nogil=True)
-def _follow(pace: NDArray, foreground: NDArray, starts: NDArray, steps: int) -> NDArray:
+def _follow(pace: NDArray, starts: NDArray, steps: int) -> NDArray:
     """Return the voxel in which each start ends, walking by linear interpolation, and never out of sight."""
-    depth, height, width = foreground.shape
+    depth, height, width, _ = pace.shape
     ends = np.empty_like(starts)
     for index in range(len(starts)):
         z, y, x = float(starts[index, 0]), float(starts[index, 1]), float(starts[index, 2])

@@ -78,23 +78,20 @@ def _add_information(
     total = counts.sum()
     if not total:
         return
-    of_truth, of_test = _sums(truth, counts), _sums(test, counts)
-    scores.voi_split = _information(counts, of_truth[_positions(truth)]) / float(total)
-    scores.voi_merge = _information(counts, of_test[_positions(test)]) / float(total)
+    (of_truth, in_truth), (of_test, in_test) = _sizes(truth, counts), _sizes(test, counts)
+    scores.voi_split = _information(counts, in_truth) / float(total)
+    scores.voi_merge = _information(counts, in_test) / float(total)
     scores.voi = scores.voi_split + scores.voi_merge
     together, true, found = (_pairs(one) for one in (counts, of_truth, of_test))
     if true + found:
         scores.adapted_rand_error = 1 - 2 * together / (true + found)
 
 
-def _positions(ids: NDArray) -> NDArray:
-    """Return for each row which of the different ids, in order, it has."""
-    return np.unique(ids, return_inverse=True)[1]
-
-
-def _sums(ids: NDArray, counts: NDArray) -> NDArray:
-    """Return the voxels of each id, in the order of the ids."""
-    return np.bincount(_positions(ids), weights=counts)
+def _sizes(ids: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the voxels of each id, in the order of the ids, and in each row those of its own."""
+    at = np.unique(ids, return_inverse=True)[1]
+    sizes = np.bincount(at, weights=counts)
+    return sizes, sizes[at]
 
 
 def _information(counts: NDArray, whole: NDArray) -> float:
@@ -112,8 +109,8 @@ def _add_matches(scores: InstanceEvaluationScores, overlaps: Overlaps) -> None:
     truth, test, counts = overlaps.truth, overlaps.test, overlaps.counts
     true, found = (len(np.setdiff1d(ids, [0])) for ids in (truth, test))
     both = (truth != 0) & (test != 0)
-    of_truth, of_test = _sums(truth, counts)[_positions(truth)], _sums(test, counts)[_positions(test)]
-    shared = counts[both] / (of_truth[both] + of_test[both] - counts[both])
+    (_, in_truth), (_, in_test) = _sizes(truth, counts), _sizes(test, counts)
+    shared = counts[both] / (in_truth[both] + in_test[both] - counts[both])
     if not true and not found:
         return
     matches = [int((shared > threshold).sum()) for threshold in THRESHOLDS]

@@ -85,13 +85,11 @@ class DistancePredictor(Predictor):
         inside = (slice(None), *part)
         wanted, visible = classes[inside], None if known is None else known[inside]
         counts = self._count(wanted, visible) if moving_class_counts is None else moving_class_counts
-        weights = []
-        for channel, labels in enumerate(wanted):
-            weight = weigh(labels == 1, self._per_class(counts[channel]), of_channel(visible, channel))
-            if self.mask_distances:
+        weights = self._of_labels(wanted, visible, counts)
+        if self.mask_distances:
+            for channel, weight in enumerate(weights):
                 edge = self._edge_distance(gt, of_channel(known, channel), part)
                 weight *= self._certain(target.data[channel], edge)
-            weights.append(weight)
         return channels_like(stack(weights), gt, "distance weight", target.roi), counts
 
     def class_counts(self, gt: Array, mask: Array | None = None) -> NDArray:
@@ -115,8 +113,12 @@ class DistancePredictor(Predictor):
             require_labels(labels, 2, of_channel(known, channel), whose, BINARY_REMEDY)
         return classes, known
 
-    def _per_class(self, counts: NDArray) -> NDArray:
-        return class_weights(counts, self.clipmin, self.clipmax)
+    def _of_labels(self, classes: NDArray, known: NDArray | None, counts: NDArray) -> list[NDArray]:
+        """Return for each class the weights that balance its inside and outside where labels are known."""
+        return [
+            weigh(labels == 1, class_weights(one, self.clipmin, self.clipmax), of_channel(known, channel))
+            for channel, (labels, one) in enumerate(zip(classes, counts, strict=True))
+        ]
 
     def _count(self, classes: NDArray, known: NDArray | None) -> NDArray:
         counts = [count_classes(labels == 1, 2, of_channel(known, i)) for i, labels in enumerate(classes)]

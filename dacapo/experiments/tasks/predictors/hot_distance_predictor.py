@@ -13,10 +13,10 @@ from dacapo.experiments.arraytypes import ArrayType, ProbabilityArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.model import Model
 
-from ..labels import of_channel, read_channels
+from ..labels import read_channels
 from .distance_predictor import DistancePredictor
 from .head import convolution
-from .predictor import channels_like, weigh
+from .predictor import channels_like
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures import Architecture
@@ -77,13 +77,7 @@ class HotDistancePredictor(DistancePredictor):
         """Return the weights of voxels whose label is known, be their distance known or not."""
         classes, known = self._read(gt, mask)
         inside = (slice(None), *gt.slices(roi))
-        wanted, visible = classes[inside], None if known is None else known[inside]
-        return np.stack(
-            [
-                weigh(labels == 1, self._per_class(counts[channel]), of_channel(visible, channel))
-                for channel, labels in enumerate(wanted)
-            ]
-        )
+        return np.stack(self._of_labels(classes[inside], None if known is None else known[inside], counts))
 
     @property
     def output_array_type(self) -> ArrayType:
