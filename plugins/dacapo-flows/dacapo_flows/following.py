@@ -23,7 +23,8 @@ def part(flow: NDArray, foreground: NDArray, voxel_size: Sequence[float]) -> NDA
     """Return an id for each voxel of the foreground: the same for those that end in the same place.
 
     ``flow`` is (axis, spatial...) in world units, of length 1 where it is sure; ``foreground`` is
-    booleans (spatial...).  Ids are counted from 1; 0 is background.
+    booleans (spatial...).  Ids are counted from 1; 0 is background.  Objects that touch and whose
+    centres lie within about three voxels of each other are not told apart.
     """
     made = np.zeros(foreground.shape, np.uint32)
     starts = np.argwhere(foreground)
