@@ -48,7 +48,7 @@ TESTED_IN = {
     "history": ("lease", "stats_store"),
     "holder": ("lease",),
     "intents": ("changes",),
-    "listing": ("remarks", "document_index"),
+    "listing": ("uses", "remarks", "document_index"),
     "manifest": ("weights_store", "damage"),
     "merging": ("compaction", "mongo"),
     "queue": ("queue_backends",),
