@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -18,6 +18,7 @@ from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArra
 from .parameters import PostProcessorParameters
 
 NDArray = np.ndarray[Any, Any]
+Made = TypeVar("Made")
 
 _BLOCK_VOXELS = 128**3
 
@@ -32,6 +33,9 @@ class PostProcessor(ABC):
     prediction: Array | None = None
     # Whether it does not matter to a voxel how the volume is cut; otherwise it is segmented as a whole.
     is_blockwise: bool = True
+    # What parameter sets share: the prediction, if it is a single block, and what was made of it.
+    _whole: NDArray | None = None
+    _shared: dict[str, tuple[tuple[Hashable, ...], Any]] | None = None
 
     @abstractmethod
     def enumerate_parameters(self) -> Iterable[PostProcessorParameters]:
@@ -43,7 +47,32 @@ class PostProcessor(ABC):
 
     def set_prediction(self, prediction: Array) -> None:
         """Say which prediction the next calls of ``process`` segment; nothing is read yet."""
+        self.release()
         self.prediction = prediction
+
+    def release(self) -> None:
+        """Let go of the prediction and of all that was made of it."""
+        self.prediction = self._whole = self._shared = None
+
+    def shared(self, make: Callable[..., Made], prediction: NDArray, *arguments: Hashable) -> Made:
+        """Return ``make(prediction, *arguments)``, made once for the parameter sets that agree in them.
+
+        For ``segment``, with the prediction it was given, where something costs much and does not
+        depend on all parameters; what is returned must not be changed.  The latest value of each
+        ``make`` is held until another prediction is set, so let the parameters that it depends on
+        vary slowest.  One block of several is gone before the next parameter set comes: nothing
+        is held of it.
+        """
+        if prediction is not self._whole:
+            return make(prediction, *arguments)
+        held = self._shared if self._shared is not None else {}
+        name = f"{make.__module__}.{make.__qualname__}"
+        if name not in held or held[name][0] != arguments:
+            held.pop(name, None)  # so that there are never two
+            self._shared = held
+            held[name] = arguments, make(prediction, *arguments)
+        made: Made = held[name][1]
+        return made
 
     def process(
         self,
@@ -57,15 +86,20 @@ class PostProcessor(ABC):
         ``output`` is a writable array of the same region and voxel size, or an identifier with
         ``container`` and ``dataset`` of one to be made; None keeps the segmentation in memory.
         Only ``num_workers`` blocks of ``chunk_size`` voxels are held at a time, rounded up so
-        that no two write to the same chunk.
+        that no two write to the same chunk.  A single block is read once and held until
+        ``release``, or until another prediction is set.
         """
         prediction = self._given_prediction()
         made = self._output(prediction, parameters, output)
         target: Any = made  # one that can be written to
-        blocks = split(target, chunk_size) if self.is_blockwise else [target.roi]
+        blocks = list(split(target, chunk_size)) if self.is_blockwise else [target.roi]
+        if len(blocks) == 1 and self._whole is None:
+            self._whole = _channels_first(prediction, target.roi)
+        whole = self._whole if len(blocks) == 1 else None
 
         def segment(block: Roi) -> None:
-            target[block] = self.segment(_channels_first(prediction, block), parameters)
+            data = _channels_first(prediction, block) if whole is None else whole
+            target[block] = self.segment(data, parameters)
 
         with ThreadPoolExecutor(num_workers) as pool:
             for _ in pool.map(segment, blocks):
