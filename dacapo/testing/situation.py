@@ -44,7 +44,7 @@ class Situation:
     @property
     def shuffled(self) -> NDArray:
         """The target with its halves swapped along each axis: a prediction that holds together, elsewhere."""
-        # Voxel by voxel nothing would be found, and scores that see one sort of mistake only would be perfect.
+        # Voxel by voxel nothing would be found, and scores that see one sort of mistake only were perfect.
         axes = tuple(range(1, self.target.data.ndim))
         return np.roll(self.target.data, [self.target.shape[axis] // 2 for axis in axes], axes)
 
