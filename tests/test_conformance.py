@@ -14,7 +14,7 @@ import tifffile
 
 from dacapo.config import Config
 from dacapo.errors import InvalidConfig, InvalidRequest
-from dacapo.experiments.datasplits import DummyDataSplitConfig, SimpleDataSplitConfig
+from dacapo.experiments.datasplits import SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
     BinarizeArrayConfig,
@@ -68,7 +68,7 @@ INSTANCES = [
 ]
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
 # A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
-OTHERS = {type(config) for config in INSTANCES} | {DummyDataSplitConfig, MongoBackend}
+OTHERS = {type(config) for config in INSTANCES} | {MongoBackend}
 ALSO = (AffinitiesTaskConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
     (one for one in OFFERED if one not in OTHERS or one in ALSO),
@@ -76,10 +76,6 @@ TYPES = sorted(
 )
 
 test_conformance = conformance([*TYPES, *INSTANCES])
-test_conformance_of_the_split_that_only_trains = conformance(
-    [DummyDataSplitConfig],
-    excused={"there_is_something_to_validate_on": "it stands for splits that have nothing to validate on"},
-)
 
 
 def test_types_of_every_kind_are_checked():
