@@ -14,6 +14,7 @@ from .configs import (
     LossConfig,
     MSELossConfig,
     OneHotTaskConfig,
+    PretrainedTaskConfig,
     TaskConfig,
 )
 from .task import Task
@@ -28,6 +29,7 @@ __all__ = [
     "LossConfig",
     "MSELossConfig",
     "OneHotTaskConfig",
+    "PretrainedTaskConfig",
     "Task",
     "TaskConfig",
 ]
