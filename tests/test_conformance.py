@@ -11,8 +11,9 @@ import click
 import numpy as np
 import pytest
 import tifffile
+import torch
 
-from dacapo.config import Config
+from dacapo.config import Config, build
 from dacapo.errors import InvalidConfig, InvalidRequest
 from dacapo.experiments.datasplits import SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
@@ -24,7 +25,13 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
-from dacapo.experiments.tasks import AffinitiesTaskConfig, DummyTaskConfig, MSELossConfig
+from dacapo.experiments.tasks import (
+    AffinitiesTaskConfig,
+    DistanceTaskConfig,
+    DummyTaskConfig,
+    MSELossConfig,
+    PretrainedTaskConfig,
+)
 from dacapo.experiments.trainers import (
     DummyTrainerConfig,
     GunpowderTrainerConfig,
@@ -35,6 +42,7 @@ from dacapo.experiments.trainers import (
 from dacapo.registry import KINDS, registry
 from dacapo.store.mongo import MongoBackend
 from dacapo.testing import checks, checks_of, conformance, failures
+from dacapo.testing.volumes import small_architecture
 
 FOLDER = Path(tempfile.mkdtemp(prefix="dacapo-conformance-"))
 atexit.register(shutil.rmtree, FOLDER)
@@ -44,6 +52,8 @@ for group in ("train", "test"):
     for dataset in ("raw", "labels"):
         array = create_zarr(FOLDER / "all.zarr", f"{group}/{dataset}", (12, 8, 8), "uint8", (8, 8, 8))
         array[array.roi] = np.random.default_rng(0).integers(0, 255, (12, 8, 8), np.uint8)
+DISTANCE = DistanceTaskConfig.example()
+torch.save(build(DISTANCE).create_model(small_architecture()).state_dict(), FOLDER / "weights.pt")
 
 GEOMETRY = {"voxel_size": (8, 8, 8), "offset": (8, 0, 16), "axis_names": ["z", "y", "x"], "units": ["nm"] * 3}
 IDS = NumpyArrayConfig("ids", file_name=FOLDER / "ids.npy", **GEOMETRY)
@@ -53,6 +63,7 @@ AUGMENTS = [registry.load("augments", name).example() for name in registry.names
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
     AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)]),
+    PretrainedTaskConfig("pretrained", sub_task_config=DISTANCE, weights=FOLDER / "weights.pt"),
     PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS, warmup_iterations=3),
     GunpowderTrainerConfig("gunpowder", batch_size=2, num_data_fetchers=3, augments=AUGMENTS),
     DummyTrainerConfig("dummy", batch_size=2, mirror_augment=True),

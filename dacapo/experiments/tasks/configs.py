@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Self
 
 import attrs
@@ -303,6 +304,26 @@ class OneHotTaskConfig(TaskConfig):
     def example(cls) -> Self:
         """Return three classes."""
         return cls(name="example", classes=["background", "a", "b"])
+
+
+@attrs.define(kw_only=True)
+class PretrainedTaskConfig(TaskConfig):
+    """Another task, whose models begin with the weights, backbone and head, that are in a file.
+
+    Everything else is as that task says.  A run made of it needs the file whenever its model is made.
+    """
+
+    task_type = implemented_by("dacapo.experiments.tasks.pretrained:PretrainedTask")
+
+    sub_task_config: TaskConfig = field("What to predict.")
+    weights: Path = field(
+        "The file: of safetensors, or of torch, with a state dict or a checkpoint that holds one as model."
+    )
+
+    def verify(self) -> tuple[bool, str]:
+        """Say whether there is a file."""
+        there = self.weights.is_file()
+        return there, "" if there else f"there is no file of weights at {self.weights}"
 
 
 @attrs.define(kw_only=True)
