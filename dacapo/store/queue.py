@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import attrs
@@ -49,20 +50,32 @@ class Change:
         """Return a change made now by this process."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         where = attrs.asdict(place) if place else None
-        return cls(state, now, reason, user(), socket.gethostname(), os.getpid(), worker, where)
+        return cls(state, now, reason, *_process(os.getpid()), worker, where)
 
     @classmethod
     def read(cls, document: Document) -> Change:
         """Return the change of a document; fields that a later version added are left out."""
         if "state" not in document:
             return cls(LOST, reason="what was written about this change is damaged")
-        known = {field.name for field in attrs.fields(cls)}
-        return cls(**{name: value for name, value in document.items() if name in known})
+        return cls(**{name: value for name, value in document.items() if name in _FIELDS})
+
+    def write(self) -> Document:
+        """Return the change as plain data."""
+        return {name: getattr(self, name) for name in _FIELDS}
 
     @property
     def actor(self) -> str:
         """Who made the change."""
         return f"{self.user}@{self.host}, process {self.pid}" if self.user else "unknown"
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(Change))
+
+
+@cache
+def _process(pid: int) -> tuple[str, str, int]:
+    """Return by whom and where this process runs; asking the system each time would slow claims down."""
+    return user(), socket.gethostname(), pid
 
 
 @attrs.frozen
@@ -104,7 +117,7 @@ class QueueEntry:
 
     def as_document(self) -> Document:
         """Return all of it as plain data."""
-        changes = [attrs.asdict(change) for change in self.changes]
+        changes = [change.write() for change in self.changes]
         summary = {"run": self.run, "state": self.state, "since": self.last.time, "reason": self.last.reason}
         place = self.place
         return {
@@ -192,8 +205,7 @@ class Queue:
 
         ``worker`` is the key under which the claimer gives signs of life.  No run is claimed twice.
         """
-        change = attrs.asdict(Change.here(CLAIMED, worker=worker))
-        claimed = self.backend.claim_next(change, has, skip)
+        claimed = self.backend.claim_next(Change.here(CLAIMED, worker=worker).write(), has, skip)
         if claimed is None:
             return None
         run, changes = claimed
@@ -241,7 +253,7 @@ class Queue:
         """Add a change behind those that were seen; return None if somebody was quicker."""
         seen = entry.changes if entry else ()
         taken = change.state in (CLAIMED, RUNNING)
-        if self.backend.add_change(run, len(seen), attrs.asdict(change), place=place, taken=taken):
+        if self.backend.add_change(run, len(seen), change.write(), place=place, taken=taken):
             return QueueEntry(run, (*seen, change))
         return None
 

@@ -38,6 +38,8 @@ ATTEMPTS = 3
 Answer = TypeVar("Answer")
 
 _clients: dict[Server, Client] = {}
+# Made once, by the client they belong to: making one takes as long as sending it a small document.
+_handles: dict[tuple[Client, str, str, bool], Collection[dict[str, Any]]] = {}
 _making = threading.Lock()  # two threads make one client
 _inherited: list[Client] = []  # of the process that this one was forked from: neither used nor closed
 
@@ -86,9 +88,17 @@ class Connection:
         except errors.InvalidName as error:
             raise InvalidOptions(f"mongo_db_name = {self.name!r}: {error}") from error
 
-    def collection(self, name: str) -> Collection[dict[str, Any]]:
-        """A collection; writes to it are acknowledged by a majority, from their journals."""
-        return self.database.get_collection(name, **_HANDLES)
+    def collection(self, name: str, *, plain: bool = False) -> Collection[dict[str, Any]]:
+        """A collection; writes to it are acknowledged by a majority, from their journals.
+
+        ``plain`` leaves numbers as the driver reads them: with decoders of types it trips over the
+        server's word, in its answer to a claim, that it is about to step down.
+        """
+        key = self.client, self.name, name, plain
+        if (found := _handles.get(key)) is None:
+            codec: dict[str, Any] = {"codec_options": CodecOptions()} if plain else {}
+            found = _handles[key] = self.database.get_collection(name, **_HANDLES | codec)
+        return found
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
@@ -134,6 +144,7 @@ class Connection:
 
 def close_all() -> None:
     """Close the clients of this process; they are made again when they are needed."""
+    _handles.clear()
     while _clients:
         _clients.popitem()[1].close()
 
@@ -143,6 +154,7 @@ def _forget() -> None:
     global _making
     _making = threading.Lock()
     _inherited.extend(_clients.values())
+    _handles.clear()
     _clients.clear()
 
 

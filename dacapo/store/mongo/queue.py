@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from dacapo.documents import Document
@@ -55,9 +54,7 @@ class MongoQueue(QueueBackend):
         self, change: Document, has: Mapping[str, int], skip: Collection[str] = ()
     ) -> tuple[str, list[Document]] | None:
         written = records.write_document("", change)
-        # With decoders of types the driver trips over the server's word that it is about to step down.
-        plain: CodecOptions[Entry] = CodecOptions()
-        there = self._connection.collection(schema.QUEUE).with_options(codec_options=plain)
+        there = self._connection.collection(schema.QUEUE, plain=True)
         update = {
             "$set": {"standing": TAKEN, "token": written["token"]},
             "$inc": {"number": 1},
