@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
+from .post_processors.parameters import PostProcessorParameters
+
 
 @attrs.define(kw_only=True)
 class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
+
+    sweep: dict[str, list[Any]] = field(
+        "Values of post-processing parameters, by name: validation tries all combinations, with those that "
+        "the task tries by itself for all other parameters.",
+        factory=dict,
+    )
 
 
 @attrs.define
@@ -58,6 +66,14 @@ class CrossEntropyDiceLossConfig(LossConfig):
             self.refuse("dice_to_cross_entropy_ratio", "should be 0 or more")
 
 
+def _post_processing() -> Any:
+    return field(
+        "How to find objects in the prediction, at each of the thresholds; the ground truth then holds their "
+        "ids. None cuts at the thresholds, and the ground truth is binary.",
+        default=None,
+    )
+
+
 @attrs.define(kw_only=True)
 class DistanceTaskConfig(TaskConfig):
     """Predict, for every voxel, how far it is from the surface of each class."""
@@ -84,6 +100,7 @@ class DistanceTaskConfig(TaskConfig):
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
     loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -91,6 +108,7 @@ class DistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -189,6 +207,7 @@ class HotDistanceTaskConfig(TaskConfig):
         "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -197,6 +216,7 @@ class HotDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -229,6 +249,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
         factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -236,6 +257,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, 0)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -369,6 +391,20 @@ def _check_thresholds(config: _OfDistances, least: float) -> None:
         config.refuse("thresholds", "should hold at least one threshold, each once")
     if not all(least <= threshold < 1 for threshold in config.thresholds):
         config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
+
+
+def _check_post_processing(config: _OfDistances) -> None:
+    chosen = config.post_processing
+    if not isinstance(chosen, PostProcessorParameters):
+        return
+    if not chosen.builds:
+        config.refuse(
+            "post_processing",
+            "should be parameters of a post-processor that can be chosen, such as "
+            "SeededWatershedPostProcessorParameters(0)",
+        )
+    if chosen.makes_objects and len(config.channels) > 1:
+        config.refuse("channels", "should name one class, of which objects are found; make a task for each")
 
 
 def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:
