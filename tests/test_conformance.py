@@ -24,7 +24,18 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
-from dacapo.experiments.tasks import AffinitiesTaskConfig, DummyTaskConfig, MSELossConfig
+from dacapo.experiments.tasks import (
+    AffinitiesTaskConfig,
+    DistanceTaskConfig,
+    DummyTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
+    MSELossConfig,
+)
+from dacapo.experiments.tasks.post_processors import (
+    ConnectedComponentsPostProcessorParameters,
+    SeededWatershedPostProcessorParameters,
+)
 from dacapo.experiments.trainers import (
     DummyTrainerConfig,
     GunpowderTrainerConfig,
@@ -49,10 +60,27 @@ GEOMETRY = {"voxel_size": (8, 8, 8), "offset": (8, 0, 16), "axis_names": ["z", "
 IDS = NumpyArrayConfig("ids", file_name=FOLDER / "ids.npy", **GEOMETRY)
 BINARY = BinarizeArrayConfig("binary", source_array_config=IDS, groupings=[("a", [1]), ("b", [])])
 AUGMENTS = [registry.load("augments", name).example() for name in registry.names("augments")]
+DISTANCES = {"channels": ["a"], "clip_distance": 40, "tol_distance": 8, "scale_factor": 16}
+OBJECTS = DistanceTaskConfig(
+    "objects",
+    **DISTANCES,
+    thresholds=[0.0, 0.2],
+    post_processing=SeededWatershedPostProcessorParameters(0),
+    sweep={"seed_threshold": [0.0, 0.5], "smoothing": [0, 4]},
+)
 # What their examples leave out, and types that need files.
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
-    AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)]),
+    AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)], sweep={"fill_holes": [False, True]}),
+    OBJECTS,
+    DistanceTaskConfig(
+        "pieces", **DISTANCES, post_processing=ConnectedComponentsPostProcessorParameters(0, min_size=3)
+    ),
+    HotDistanceTaskConfig("hot objects", **DISTANCES, post_processing=OBJECTS.post_processing),
+    InnerDistanceTaskConfig("inner objects", **DISTANCES, post_processing=OBJECTS.post_processing),
+    DistanceTaskConfig(
+        "tidy", **DISTANCES, sweep={"smoothing": [0, 8], "min_size": [0, 9], "fill_holes": [True]}
+    ),
     PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS, warmup_iterations=3),
     GunpowderTrainerConfig("gunpowder", batch_size=2, num_data_fetchers=3, augments=AUGMENTS),
     DummyTrainerConfig("dummy", batch_size=2, mirror_augment=True),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
+from .post_processors.parameters import PostProcessorParameters
+
 
 @attrs.define(kw_only=True)
 class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
+
+    sweep: dict[str, list[Any]] = field(
+        "Values of post-processing parameters, by name: validation tries all combinations, with those that "
+        "the task tries by itself for all other parameters.",
+        factory=dict,
+    )
 
 
 @attrs.define
@@ -35,6 +43,14 @@ class CrossEntropyLossConfig(LossConfig):
     """The weighted mean of the cross-entropy between logits and a one-hot target."""
 
     loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyLoss")
+
+
+def _post_processing() -> Any:
+    return field(
+        "How to find objects in the prediction, at each of the thresholds; the ground truth then holds their "
+        "ids. None cuts at the thresholds, and the ground truth is binary.",
+        default=None,
+    )
 
 
 @attrs.define(kw_only=True)
@@ -63,6 +79,7 @@ class DistanceTaskConfig(TaskConfig):
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
     loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -70,6 +87,7 @@ class DistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -168,6 +186,7 @@ class HotDistanceTaskConfig(TaskConfig):
         "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -176,6 +195,7 @@ class HotDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -208,6 +228,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
         factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -215,6 +236,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, 0)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -300,6 +322,20 @@ def _check_thresholds(config: _OfDistances, least: float) -> None:
         config.refuse("thresholds", "should hold at least one threshold, each once")
     if not all(least <= threshold < 1 for threshold in config.thresholds):
         config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
+
+
+def _check_post_processing(config: _OfDistances) -> None:
+    chosen = config.post_processing
+    if not isinstance(chosen, PostProcessorParameters):
+        return
+    if not chosen.builds:
+        config.refuse(
+            "post_processing",
+            "should be parameters of a post-processor that can be chosen, such as "
+            "SeededWatershedPostProcessorParameters(0)",
+        )
+    if chosen.makes_objects and len(config.channels) > 1:
+        config.refuse("channels", "should name one class, of which objects are found; make a task for each")
 
 
 def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:
