@@ -25,6 +25,7 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
+from dacapo.experiments.starts import FileStartConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
     DistanceTaskConfig,
@@ -53,6 +54,7 @@ from dacapo.testing.volumes import small_architecture
 FOLDER = Path(tempfile.mkdtemp(prefix="dacapo-conformance-"))
 atexit.register(shutil.rmtree, FOLDER)
 np.save(FOLDER / "ids.npy", np.arange(4**3, dtype=np.uint8).reshape(4, 4, 4))
+torch.save({"state_dict": {"chain.1.weight": torch.ones(2)}}, FOLDER / "weights.pt")
 tifffile.imwrite(FOLDER / "ids.tif", np.arange(4**3, dtype=np.uint8).reshape(4, 4, 4))
 for group in ("train", "test"):
     for dataset in ("raw", "labels"):
@@ -94,6 +96,7 @@ INSTANCES = [
     NoiseAugmentConfig(kwargs={"mode": "poisson"}),
     SimpleDataSplitConfig(FOLDER / "all.zarr", name="simple"),
     SimpleDatasetConfig("simple", path=FOLDER / "all.zarr" / "train"),
+    FileStartConfig(FOLDER / "weights.pt", channels=["a"]),
     IDS,
     BINARY,
     ResampledArrayConfig("larger", BINARY, upsample=(2, 2, 2), interp_order=False),
