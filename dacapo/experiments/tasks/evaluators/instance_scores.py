@@ -36,9 +36,6 @@ class Overlaps:
         if mask is not None:
             truth, test = truth[mask], test[mask]
         truth, test = (np.ascontiguousarray(one).reshape(-1).view() for one in (truth, test))
-        if not truth.size:
-            empty = np.empty(0, np.uint64)
-            return cls(empty, empty, np.empty(0, np.int64))
         begins = np.empty(_count_runs(truth, test), np.int64)
         _find_runs(truth, test, begins)
         lengths = np.diff(begins, append=truth.size)
@@ -53,6 +50,8 @@ class Overlaps:
     @classmethod
     def _summed(cls, truth: NDArray, test: NDArray, counts: NDArray) -> Overlaps:
         """Return each pair of ids once."""
+        if not counts.size:
+            return cls(truth, test, counts)
         few_truth, names_truth = fastremap.renumber(truth, preserve_zero=False, in_place=False)
         few_test, names_test = fastremap.renumber(test, preserve_zero=False, in_place=False)
         back_truth, back_test = (_backwards(names) for names in (names_truth, names_test))
@@ -132,7 +131,7 @@ def _backwards(names: dict[int, int]) -> NDArray:
 @compiled()
 def _count_runs(truth: NDArray, test: NDArray) -> int:
     """Return how many runs of voxels with the same two ids there are."""
-    runs = 1
+    runs = min(1, len(truth))
     for at in range(1, len(truth)):
         runs += (truth[at] != truth[at - 1]) | (test[at] != test[at - 1])
     return runs
@@ -141,7 +140,7 @@ def _count_runs(truth: NDArray, test: NDArray) -> int:
 @compiled()
 def _find_runs(truth: NDArray, test: NDArray, begins: NDArray) -> None:
     """Write where each run begins."""
-    begins[0] = 0
+    begins[:1] = 0
     run = 1
     for at in range(1, len(truth)):
         if truth[at] != truth[at - 1] or test[at] != test[at - 1]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Roi
 
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
 
@@ -25,9 +26,9 @@ class OneHotEvaluator(BinarySegmentationEvaluator):
         super().__init__(clip_distance, tol_distance, classes)
 
     def _read(
-        self, output: Array, truth: Array, names: list[str], known: NDArray | None
+        self, output: Array, truth: Array, names: list[str], known: NDArray | None, slab: Roi
     ) -> Iterator[tuple[NDArray, NDArray]]:
-        test, true = read_ids(output), read_ids(truth, output.roi)
+        test, true = read_ids(output, slab), read_ids(truth, slab)
         require_labels(true, len(names), of_channel(known, 0), truth.name, IDS_REMEDY)
         for label in range(len(names)):
             yield true == label, test == label
