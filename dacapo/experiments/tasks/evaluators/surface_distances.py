@@ -43,7 +43,7 @@ class SurfaceDistances:
     def add(self, wanted: NDArray, goal: NDArray, following: NDArray) -> None:
         """Add voxels of the next slab, booleans of (slice, row, column).
 
-        ``following`` tells how many slices there are, in each line, between the slab and the next of the goal.
+        ``following`` tells how many slices lie, in each line, between the slab and the next of the goal.
         """
         if self._since is None:
             self._since = np.full(goal.shape[1:], NOWHERE, np.int32)
