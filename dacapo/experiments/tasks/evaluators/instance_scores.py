@@ -52,13 +52,12 @@ class Overlaps:
         """Return each pair of ids once."""
         if not counts.size:
             return cls(truth, test, counts)
-        few_truth, names_truth = fastremap.renumber(truth, preserve_zero=False, in_place=False)
-        few_test, names_test = fastremap.renumber(test, preserve_zero=False, in_place=False)
-        back_truth, back_test = (_backwards(names) for names in (names_truth, names_test))
-        width = len(back_test)
-        keys, at = np.unique(few_truth.astype(np.int64) * width + few_test, return_inverse=True)
-        total = np.bincount(at, weights=counts, minlength=len(keys))
-        return cls(back_truth[keys // width], back_test[keys % width], np.rint(total).astype(np.int64))
+        (few_truth, back_truth), (few_test, back_test) = _renumbered(truth), _renumbered(test)
+        width = np.uint64(len(back_test))
+        pairs, back = _renumbered(few_truth.astype(np.uint64) * width + few_test)
+        total = np.bincount(pairs, weights=counts)[1:]
+        of_truth, of_test = np.divmod(back[1:], width)
+        return cls(back_truth[of_truth], back_test[of_test], np.rint(total).astype(np.int64))
 
 
 def instance_scores(overlaps: Overlaps, background_as_object: bool = False) -> InstanceEvaluationScores:
@@ -122,10 +121,12 @@ def _add_matches(scores: InstanceEvaluationScores, overlaps: Overlaps) -> None:
     scores.panoptic_quality = 2 * float(shared[shared > 0.5].sum()) / (true + found)
 
 
-def _backwards(names: dict[int, int]) -> NDArray:
-    back = np.zeros(max(names.values()) + 1, np.uint64)
+def _renumbered(ids: NDArray) -> tuple[NDArray, NDArray]:
+    """Return ids of 64 bits as 1, 2, 3, ... and the id behind each of these numbers."""
+    few, names = fastremap.renumber(ids, preserve_zero=False, in_place=False)
+    back = np.zeros(len(names) + 1, np.uint64)
     back[list(names.values())] = list(names.keys())
-    return back
+    return few, back
 
 
 @compiled()
