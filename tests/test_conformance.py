@@ -11,8 +11,9 @@ import click
 import numpy as np
 import pytest
 import tifffile
+import torch
 
-from dacapo.config import Config
+from dacapo.config import Config, build
 from dacapo.errors import InvalidConfig, InvalidRequest
 from dacapo.experiments.datasplits import SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
@@ -31,6 +32,7 @@ from dacapo.experiments.tasks import (
     HotDistanceTaskConfig,
     InnerDistanceTaskConfig,
     MSELossConfig,
+    PretrainedTaskConfig,
 )
 from dacapo.experiments.tasks.post_processors import (
     ConnectedComponentsPostProcessorParameters,
@@ -46,6 +48,7 @@ from dacapo.experiments.trainers import (
 from dacapo.registry import KINDS, registry
 from dacapo.store.mongo import MongoBackend
 from dacapo.testing import checks, checks_of, conformance, failures
+from dacapo.testing.volumes import small_architecture
 
 FOLDER = Path(tempfile.mkdtemp(prefix="dacapo-conformance-"))
 atexit.register(shutil.rmtree, FOLDER)
@@ -55,6 +58,8 @@ for group in ("train", "test"):
     for dataset in ("raw", "labels"):
         array = create_zarr(FOLDER / "all.zarr", f"{group}/{dataset}", (12, 8, 8), "uint8", (8, 8, 8))
         array[array.roi] = np.random.default_rng(0).integers(0, 255, (12, 8, 8), np.uint8)
+DISTANCE = DistanceTaskConfig.example()
+torch.save(build(DISTANCE).create_model(small_architecture()).state_dict(), FOLDER / "weights.pt")
 
 GEOMETRY = {"voxel_size": (8, 8, 8), "offset": (8, 0, 16), "axis_names": ["z", "y", "x"], "units": ["nm"] * 3}
 IDS = NumpyArrayConfig("ids", file_name=FOLDER / "ids.npy", **GEOMETRY)
@@ -72,6 +77,7 @@ OBJECTS = DistanceTaskConfig(
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
     AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)], sweep={"fill_holes": [False, True]}),
+    PretrainedTaskConfig("pretrained", sub_task_config=DISTANCE, weights=FOLDER / "weights.pt"),
     OBJECTS,
     DistanceTaskConfig(
         "pieces", **DISTANCES, post_processing=ConnectedComponentsPostProcessorParameters(0, min_size=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Self
 
 import attrs
@@ -43,6 +44,26 @@ class CrossEntropyLossConfig(LossConfig):
     """The weighted mean of the cross-entropy between logits and a one-hot target."""
 
     loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyLoss")
+
+
+@attrs.define
+class DiceLossConfig(LossConfig):
+    """What softmax probabilities and a one-hot target lack of full overlap, as a mean over classes."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:DiceLoss")
+
+
+@attrs.define
+class CrossEntropyDiceLossConfig(LossConfig):
+    """Cross-entropy and Dice, added up: the one learns evenly, the other cares for small classes."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyDiceLoss")
+
+    dice_to_cross_entropy_ratio: float = field("How much Dice counts beside cross-entropy.", default=1.0)
+
+    def check(self) -> None:
+        if not 0 <= self.dice_to_cross_entropy_ratio < math.inf:
+            self.refuse("dice_to_cross_entropy_ratio", "should be 0 or more")
 
 
 def _post_processing() -> Any:
@@ -260,11 +281,22 @@ class OneHotTaskConfig(TaskConfig):
         default=40.0,
     )
 
-    balance_classes: bool = field("Let rare classes count as much as frequent ones.", default=True)
+    balance_classes: bool = field(
+        "Let rare classes count as much as frequent ones, unless class_weights are given.", default=True
+    )
     clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
     clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
     loss_config: LossConfig = field(
-        "What training minimises, between logits and a one-hot target.", factory=CrossEntropyLossConfig
+        "What training minimises, between logits and a one-hot target: cross-entropy, Dice, or both.",
+        factory=CrossEntropyLossConfig,
+    )
+    class_weights: dict[str, float] | list[float] | None = field(
+        "How much a voxel of each class counts in training, by the name of the class (1 if it is not named) "
+        "or in the order of the classes; None balances them, if balance_classes says so.",
+        default=None,
+    )
+    ignore_label: int | None = field(
+        "Voxels of this label are neither learned nor scored, as if they were masked out.", default=None
     )
 
     def check(self) -> None:
@@ -272,11 +304,48 @@ class OneHotTaskConfig(TaskConfig):
         _check_kernel(self)
         _check_distances(self)
         _check_clips(self)
+        if self.class_weights is not None:
+            self._check_weights(self.class_weights)
+
+    def _check_weights(self, weights: dict[str, float] | list[float]) -> None:
+        named = isinstance(weights, dict)
+        if not (set(weights) <= set(self.classes) if named else len(weights) == len(self.classes)):
+            self.refuse("class_weights", f"should be those of the classes {', '.join(self.classes)}")
+        by_class = self.weights_by_class or []
+        if not all(0 <= weight < math.inf for weight in by_class) or not any(by_class):
+            self.refuse("class_weights", "should be 0 or more, and not 0 for all classes")
+
+    @property
+    def weights_by_class(self) -> list[float] | None:
+        """The class weights in the order of the classes; None where none are given."""
+        if isinstance(self.class_weights, dict):
+            return [self.class_weights.get(name, 1.0) for name in self.classes]
+        return self.class_weights
 
     @classmethod
     def example(cls) -> Self:
         """Return three classes."""
         return cls(name="example", classes=["background", "a", "b"])
+
+
+@attrs.define(kw_only=True)
+class PretrainedTaskConfig(TaskConfig):
+    """Another task, whose models begin with the weights, backbone and head, that are in a file.
+
+    Everything else is as that task says.  A run made of it needs the file whenever its model is made.
+    """
+
+    task_type = implemented_by("dacapo.experiments.tasks.pretrained:PretrainedTask")
+
+    sub_task_config: TaskConfig = field("What to predict.")
+    weights: Path = field(
+        "The file: of safetensors, or of torch, with a state dict or a checkpoint that holds one as model."
+    )
+
+    def verify(self) -> tuple[bool, str]:
+        """Say whether there is a file."""
+        there = self.weights.is_file()
+        return there, "" if there else f"there is no file of weights at {self.weights}"
 
 
 @attrs.define(kw_only=True)
