@@ -16,6 +16,7 @@ from .configs import (
     LossConfig,
     MSELossConfig,
     OneHotTaskConfig,
+    PretrainedTaskConfig,
     TaskConfig,
 )
 from .task import Task
@@ -32,6 +33,7 @@ __all__ = [
     "LossConfig",
     "MSELossConfig",
     "OneHotTaskConfig",
+    "PretrainedTaskConfig",
     "Task",
     "TaskConfig",
 ]

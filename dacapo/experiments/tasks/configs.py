@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
+from .post_processors.parameters import PostProcessorParameters
+
 
 @attrs.define(kw_only=True)
 class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
+
+    sweep: dict[str, list[Any]] = field(
+        "Values of post-processing parameters, by name: validation tries all combinations, with those that "
+        "the task tries by itself for all other parameters.",
+        factory=dict,
+    )
 
 
 @attrs.define
@@ -81,6 +90,11 @@ class SurfaceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between -1 and 1: validation tries each of them.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = field(
+        "How to find objects in the prediction, at each of the thresholds; the ground truth then holds their "
+        "ids. None cuts at the thresholds, and the ground truth is binary.",
+        default=None,
+    )
 
     lowest: ClassVar[float] = -1.0  # the least that a prediction can be
 
@@ -94,6 +108,20 @@ class SurfaceTaskConfig(TaskConfig):
             self.refuse("thresholds", "should hold at least one threshold, each once")
         if not all(self.lowest <= threshold < 1 for threshold in self.thresholds):
             self.refuse("thresholds", f"should lie between {self.lowest:g} and 1, where predictions do")
+        self._check_post_processing()
+
+    def _check_post_processing(self) -> None:
+        chosen = self.post_processing
+        if not isinstance(chosen, PostProcessorParameters):
+            return
+        if not chosen.builds:
+            self.refuse(
+                "post_processing",
+                "should be parameters of a post-processor that can be chosen, such as "
+                "SeededWatershedPostProcessorParameters(0)",
+            )
+        if chosen.makes_objects and len(self.channels) > 1:
+            self.refuse("channels", "should name one class, of which objects are found; make a task for each")
 
     @classmethod
     def example(cls) -> Self:
@@ -269,6 +297,26 @@ class OneHotTaskConfig(TaskConfig):
     def example(cls) -> Self:
         """Return three classes."""
         return cls(name="example", classes=["background", "a", "b"])
+
+
+@attrs.define(kw_only=True)
+class PretrainedTaskConfig(TaskConfig):
+    """Another task, whose models begin with the weights, backbone and head, that are in a file.
+
+    Everything else is as that task says.  A run made of it needs the file whenever its model is made.
+    """
+
+    task_type = implemented_by("dacapo.experiments.tasks.pretrained:PretrainedTask")
+
+    sub_task_config: TaskConfig = field("What to predict.")
+    weights: Path = field(
+        "The file: of safetensors, or of torch, with a state dict or a checkpoint that holds one as model."
+    )
+
+    def verify(self) -> tuple[bool, str]:
+        """Say whether there is a file."""
+        there = self.weights.is_file()
+        return there, "" if there else f"there is no file of weights at {self.weights}"
 
 
 @attrs.define(kw_only=True)
