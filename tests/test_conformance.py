@@ -15,6 +15,7 @@ import torch
 
 from dacapo.config import Config
 from dacapo.errors import InvalidConfig, InvalidRequest
+from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits import DummyDataSplitConfig, SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
@@ -56,6 +57,7 @@ AUGMENTS = [registry.load("augments", name).example() for name in registry.names
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
     AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)]),
+    CNNectomeUNetConfig.example().replace(name="of heads", num_heads=2, use_attention=True),
     PatchTrainerConfig("patches", batch_size=2, learning_rate=1e-4, augments=AUGMENTS, warmup_iterations=3),
     GunpowderTrainerConfig("gunpowder", batch_size=2, num_data_fetchers=3, augments=AUGMENTS),
     DummyTrainerConfig("dummy", batch_size=2, mirror_augment=True),
@@ -73,7 +75,7 @@ INSTANCES = [
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
 # A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
 OTHERS = {type(config) for config in INSTANCES} | {DummyDataSplitConfig, MongoBackend}
-ALSO = (AffinitiesTaskConfig, PatchTrainerConfig, SimpleAugmentConfig)
+ALSO = (AffinitiesTaskConfig, CNNectomeUNetConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
     (one for one in OFFERED if one not in OTHERS or one in ALSO),
     key=lambda one: getattr(one, "__name__", None) or one.name,
