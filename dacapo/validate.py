@@ -150,11 +150,14 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
         predict(run.model, dataset.raw, prediction, roi, device=device, progress=show)
     run.task.post_processor.set_prediction(prediction)
     rows = []
-    for parameters in run.task.parameters:
-        where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
-        output = run.task.post_processor.process(parameters, where)
-        scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
-        rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    try:
+        for parameters in run.task.parameters:
+            where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
+            output = run.task.post_processor.process(parameters, where)
+            scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
+            rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    finally:
+        run.task.post_processor.release()
     return rows
 
 

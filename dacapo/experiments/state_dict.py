@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BACKBONE, HEAD = "chain.0.", "chain.1."
-_OLD_NAMES = {"prediction_head.": HEAD, "architecture.": BACKBONE}
+_OLD_NAMES = {"prediction_head.": HEAD, "architecture.": BACKBONE, "0.": BACKBONE, "1.": HEAD}
 
 
 def without_duplicates(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights with each tensor under one name.
 
     Existing DaCapo stores those of the head as ``prediction_head.*`` as well, and its release 0.3.5
-    those of the backbone as ``architecture.*``.
+    those of the backbone as ``architecture.*``; its pretrained tasks want both as 0 and 1 of a chain.
     """
     twins = {
         key: name + key.removeprefix(old)

@@ -81,11 +81,11 @@ def a_perfect_prediction_beats_a_shuffled_one(config: Config) -> None:
         demand(
             not evaluator.compare(shuffled[criterion], perfect[criterion], criterion),
             f"{criterion} is {perfect[criterion]:g} for a perfect prediction and {shuffled[criterion]:g}, "
-            "which counts as better, for one whose voxels are shuffled; see post-processor and direction",
+            "which counts as better, for one whose halves are swapped; see post-processor and direction",
         )
     better = any(evaluator.compare(perfect[c], shuffled[c], c) for c in evaluator.criteria)
     same = np.array_equal(here.target.data, here.shuffled)
-    demand(better or same, "a perfect prediction has the scores of one whose voxels are shuffled")
+    demand(better or same, "a perfect prediction has the scores of one whose halves are swapped")
 
 
 @check("tasks")

@@ -89,7 +89,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "TruthElsewhere": (DatasetConfig, "image_and_ground_truth_belong_together"),
     "PointsOutside": (DatasetConfig, "sample_points_lie_in_the_image"),
     "NothingToTrainOn": (DataSplitConfig, "there_is_something_to_train_on"),
-    "ValidatesWithoutTruth": (DataSplitConfig, "there_is_something_to_validate_on"),
+    "ValidatesWithoutTruth": (DataSplitConfig, "what_is_validated_on_has_ground_truth"),
     "Namesakes": (DataSplitConfig, "datasets_have_names_of_their_own"),
     "MixedVoxels": (DataSplitConfig, "all_images_are_alike"),
     "BrokenPart": (DataSplitConfig, "every_dataset_holds_together"),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dacapo.errors import CorruptData
-from dacapo.experiments import torch_files
+from dacapo.experiments import weights_file
 
 from ..publication import explained
 from ..weights_store import Weights
@@ -21,7 +21,7 @@ def read(path: Path, what: str) -> Weights:
     Raises ``CorruptData`` for anything but tensors and plain data.
     """
     with explained(path, "reading"):
-        return _weights(torch_files.read(path, what, "use another checkpoint"), what)
+        return _weights(weights_file.read_torch(path, what, "use another checkpoint"), what)
 
 
 def _weights(content: Any, what: str) -> Weights:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dacapo.config import build
-from dacapo.errors import CorruptData, InvalidConfig, NotFound, ShapeError
+from dacapo.errors import CorruptData, InvalidConfig, MissingData, ShapeError
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.model import Model
 from dacapo.experiments.starts import FileStartConfig
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_state_dict_says_what_it_is(tmp_path):
     (tmp_path / "no.safetensors").write_bytes(b"no tensors")
     with pytest.raises(CorruptData, match="no.safetensors is no safetensors file"):
         begin(model(), tmp_path / "no.safetensors")
-    with pytest.raises(NotFound, match="there is no file .*absent.pt"):
+    with pytest.raises(MissingData, match="there is no file .*absent.pt"):
         begin(model(), tmp_path / "absent.pt")
 
 
