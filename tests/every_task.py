@@ -88,6 +88,7 @@ def truth_of(case: Case, ids: NDArray) -> NDArray:
 def run_of(case: Case, folder: Path, hidden_labels: int | None = None, **changes: Any) -> RunConfig:
     """Return a tiny run of a task; what ``pretrained`` begins with is written where the process is.
 
+    ``changes`` are those of ``tiny_run``.
     With ``hidden_labels`` datasets have a mask, and these are the labels of all that it hides.
     """
     splits = [
@@ -95,9 +96,9 @@ def run_of(case: Case, folder: Path, hidden_labels: int | None = None, **changes
         for seed, name in enumerate(("train", "validate"))
     ]
     split = TrainValidateDataSplitConfig("volumes", train_configs=splits[0], validate_configs=splits[1])
-    parts = {"task": case.task, "architecture": _network(case.dims), "trainer": _trainer(case.dims)}
-    numbers = {"num_iterations": 4, "validation_interval": 2} | changes
-    config = tiny_run(folder, datasplit=split, **parts, **numbers)
+    parts = {"task": case.task, "architecture": network(case.dims), "trainer": trainer(case.dims)}
+    numbers = {"num_iterations": 4, "validation_interval": 2}
+    config = tiny_run(folder, datasplit=split, **parts | numbers | changes)
     if isinstance(case.task, PretrainedTaskConfig):
         sub = config.replace(task_config=case.task.sub_task_config, seed=7)
         torch.save(Run(sub).model.state_dict(), case.task.weights)
@@ -130,7 +131,7 @@ def _array(path: Path, data: NDArray, dims: int) -> NumpyArrayConfig:
     return NumpyArrayConfig(path.stem, file_name=path, voxel_size=(VOXEL,) * dims, axis_names=axes)
 
 
-def _network(dims: int) -> CNNectomeUNetConfig:
+def network(dims: int) -> CNNectomeUNetConfig:
     shape = (PATCH if dims == 3 else 2 * PATCH,) * dims
     return CNNectomeUNetConfig(
         "small", input_shape=shape, fmaps_in=1, fmaps_out=6, num_fmaps=6, fmap_inc_factor=2,
@@ -138,7 +139,7 @@ def _network(dims: int) -> CNNectomeUNetConfig:
     )  # fmt: skip
 
 
-def _trainer(dims: int) -> PatchTrainerConfig:
+def trainer(dims: int) -> PatchTrainerConfig:
     elastic = ElasticAugmentConfig(
         control_point_spacing=[8] * dims,
         control_point_displacement_sigma=[4.0] * dims,
