@@ -35,26 +35,26 @@ CHILDREN = "2"
 AT_ONCE = ("--setParameter", "minSnapshotHistoryWindowInSeconds=0", "--syncdelay", "5")
 # Where a module is tested beside a test file of its own name and that of messages.
 TESTED_IN = {
-    "backend": ("mongo", "same_answers"),
+    "backend": ("mongo", "same_answers"),  # that of MongoDB
     "block_log": ("compaction", "envelopes"),
     "blocks": ("compaction", "stats_store"),
     "checkpoint_names": ("weights_store",),
-    "claims": ("mongo", "lease"),
+    "claims": ("mongo", "same_answers"),
     "differences": ("config_store",),
     "file_claims": ("files",),
     "file_editions": ("weights_store", "files"),
     "file_names": ("names", "files"),
-    "finding": ("document_index", "remarks", "twins"),
+    "finding": ("uses", "twins", "mongo"),
     "history": ("lease", "stats_store"),
     "holder": ("lease",),
     "intents": ("changes",),
-    "listing": ("remarks", "document_index"),
+    "listing": ("uses", "remarks", "document_index"),
     "manifest": ("weights_store", "damage"),
     "merging": ("compaction", "mongo"),
     "queue": ("queue_backends",),
     "queue_files": ("queue", "queue_backends"),
     "queue_folder": ("queue", "queue_backends"),
-    "records": ("mongo",),
+    "records": ("mongo", "envelopes"),
     "score_records": ("stats_store",),
 }
 FIRST, AGAIN = (0.6, 3), (3.0, 4)  # seconds and files of tests that a mutant is shown
@@ -98,12 +98,13 @@ def choose_tests(seconds: float, files: int) -> None:
     ALL_STATS.write_text(json.dumps(known))
     sizes = Counter(map(_file, durations))
     for name, tests in known.items():
-        if ".mongo." not in name:  # as quick as they can be
+        on_mongo = ".mongo." in name
+        if not on_mongo:  # as quick as they can be
             tests = [one for one in tests if "mongo" not in one and "replica set" not in one] or tests
         hits, module = Counter(map(_file, tests)), name.split(".")[-2]
         own = {f"tests/store/test_{one}.py" for one in (module, "messages", *TESTED_IN.get(module, ()))}
         ranked = sorted(hits, key=lambda one, own=own, hits=hits: (one not in own, -hits[one] / sizes[one]))
-        left, chosen = seconds, []
+        left, chosen = seconds * (4 if on_mongo else 1), []
         for test in sorted(tests, key=durations.__getitem__):
             if _file(test) in ranked[:files] and (left > 0 or not chosen):
                 left -= durations[test] + 0.02  # to set up

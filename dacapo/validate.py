@@ -44,7 +44,8 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     run.ready("validate")
     with take_lease(run, "validate") as lease:
         weights_store = create_weights_store()
-        if iteration != 0 or weights_store.latest_iteration(run) is not None:
+        run.load_starter_model = iteration == 0 and weights_store.latest_iteration(run) is None
+        if not run.load_starter_model:
             run.load_weights(weights_store.retrieve_weights(run, iteration))
         stats_store = create_stats_store()
         run.training_stats = stats_store.retrieve_training_stats(run)
@@ -149,11 +150,14 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
         predict(run.model, dataset.raw, prediction, roi, device=device, progress=show)
     run.task.post_processor.set_prediction(prediction)
     rows = []
-    for parameters in run.task.parameters:
-        where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
-        output = run.task.post_processor.process(parameters, where)
-        scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
-        rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    try:
+        for parameters in run.task.parameters:
+            where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
+            output = run.task.post_processor.process(parameters, where)
+            scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
+            rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    finally:
+        run.task.post_processor.release()
     return rows
 
 

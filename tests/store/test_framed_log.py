@@ -41,11 +41,14 @@ def test_frames_come_back(log: FramedLog):
     assert FramedLog(log.path).end().last == log.frames()[-1]
     assert FramedLog(log.path).end().sequence == 3
     assert repr(frame(0)).endswith("body=<4 bytes>)")
+    bodies = log.bodies() or []
+    assert [bytes(body) for _, _, body in bodies] == [one.body for one in log.frames()]
+    assert [checksum for _, checksum, _ in bodies] == [zlib.crc32(body) for _, _, body in bodies]
 
 
-def test_a_log_that_is_not_there_is_empty(tmp_path: Path):
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path, caplog):
     log = FramedLog(tmp_path / "log")
-    assert log.frames() == []
+    assert log.frames() == [] and log.bodies() == [] and not caplog.text
     assert log.end().last is None and log.end().sequence == 0
     assert not log.path.exists()
 
@@ -147,11 +150,17 @@ def test_a_newer_format_is_refused(tmp_path: Path):
     data = bytearray(log.path.read_bytes())
     struct.pack_into("<H", data, 4, 9)
     struct.pack_into("<I", data, framed_log._HEADER.size, zlib.crc32(data[: framed_log._HEADER.size]))
-    log.path.write_bytes(data)
-    with pytest.raises(NewerFormat, match="in format 9; this one knows 1"):
-        log.frames()
-    with pytest.raises(NewerFormat):
-        FramedLog(log.path).append(frame(1))
+    told = f"^{log.path} was written by a newer DaCapo, in format 9; this one knows 1"
+
+    def whole() -> object:
+        with log.alone() as descriptor:
+            return log.whole(descriptor)
+
+    for damaged in (b"", b"behind what is damaged"):
+        log.path.write_bytes(damaged + data)
+        for act in (log.frames, whole, lambda: FramedLog(log.path).append(frame(1))):
+            with pytest.raises(NewerFormat, match=told):
+                act()
 
 
 def test_a_short_write_is_an_error_and_leaves_no_trace(log: FramedLog, monkeypatch):

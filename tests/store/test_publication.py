@@ -190,6 +190,20 @@ def test_what_is_unfinished_is_not_listed(tmp_path: Path):
     assert visible(folder / "a") == []
 
 
+def test_a_folder_that_somebody_else_makes_in_this_moment_will_do(tmp_path: Path, monkeypatch):
+    folder, is_dir = tmp_path / "folder", Path.is_dir
+
+    def not_yet(path: Path) -> bool:
+        there = is_dir(path)
+        if path == folder and not there:
+            os.mkdir(path)
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", not_yet)
+    make_folder(folder / "inner")
+    assert (folder / "inner").is_dir()
+
+
 def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(

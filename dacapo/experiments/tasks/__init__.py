@@ -6,7 +6,9 @@ from dacapo.registry import namespace
 
 from .configs import (
     AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
     CrossEntropyLossConfig,
+    DiceLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
     HotDistanceTaskConfig,
@@ -21,7 +23,9 @@ from .task import Task
 
 __all__ = [
     "AffinitiesTaskConfig",
+    "CrossEntropyDiceLossConfig",
     "CrossEntropyLossConfig",
+    "DiceLossConfig",
     "DistanceTaskConfig",
     "DummyTaskConfig",
     "HotDistanceTaskConfig",

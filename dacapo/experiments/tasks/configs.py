@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
+from .post_processors.parameters import PostProcessorParameters
+
 
 @attrs.define(kw_only=True)
 class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
+
+    sweep: dict[str, list[Any]] = field(
+        "Values of post-processing parameters, by name: validation tries all combinations, with those that "
+        "the task tries by itself for all other parameters.",
+        factory=dict,
+    )
 
 
 @attrs.define
@@ -36,6 +44,34 @@ class CrossEntropyLossConfig(LossConfig):
     """The weighted mean of the cross-entropy between logits and a one-hot target."""
 
     loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyLoss")
+
+
+@attrs.define
+class DiceLossConfig(LossConfig):
+    """What softmax probabilities and a one-hot target lack of full overlap, as a mean over classes."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:DiceLoss")
+
+
+@attrs.define
+class CrossEntropyDiceLossConfig(LossConfig):
+    """Cross-entropy and Dice, added up: the one learns evenly, the other cares for small classes."""
+
+    loss_type = implemented_by("dacapo.experiments.tasks.losses:CrossEntropyDiceLoss")
+
+    dice_to_cross_entropy_ratio: float = field("How much Dice counts beside cross-entropy.", default=1.0)
+
+    def check(self) -> None:
+        if not 0 <= self.dice_to_cross_entropy_ratio < math.inf:
+            self.refuse("dice_to_cross_entropy_ratio", "should be 0 or more")
+
+
+def _post_processing() -> Any:
+    return field(
+        "How to find objects in the prediction, at each of the thresholds; the ground truth then holds their "
+        "ids. None cuts at the thresholds, and the ground truth is binary.",
+        default=None,
+    )
 
 
 @attrs.define(kw_only=True)
@@ -64,6 +100,7 @@ class DistanceTaskConfig(TaskConfig):
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
     loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -71,6 +108,7 @@ class DistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -169,6 +207,7 @@ class HotDistanceTaskConfig(TaskConfig):
         "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -177,6 +216,7 @@ class HotDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, -1)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -209,6 +249,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
         factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
     )
+    post_processing: PostProcessorParameters | None = _post_processing()
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
@@ -216,6 +257,7 @@ class InnerDistanceTaskConfig(TaskConfig):
         _check_distances(self)
         _check_clips(self)
         _check_thresholds(self, 0)
+        _check_post_processing(self)
 
     @classmethod
     def example(cls) -> Self:
@@ -239,11 +281,22 @@ class OneHotTaskConfig(TaskConfig):
         default=40.0,
     )
 
-    balance_classes: bool = field("Let rare classes count as much as frequent ones.", default=True)
+    balance_classes: bool = field(
+        "Let rare classes count as much as frequent ones, unless class_weights are given.", default=True
+    )
     clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
     clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
     loss_config: LossConfig = field(
-        "What training minimises, between logits and a one-hot target.", factory=CrossEntropyLossConfig
+        "What training minimises, between logits and a one-hot target: cross-entropy, Dice, or both.",
+        factory=CrossEntropyLossConfig,
+    )
+    class_weights: dict[str, float] | list[float] | None = field(
+        "How much a voxel of each class counts in training, by the name of the class (1 if it is not named) "
+        "or in the order of the classes; None balances them, if balance_classes says so.",
+        default=None,
+    )
+    ignore_label: int | None = field(
+        "Voxels of this label are neither learned nor scored, as if they were masked out.", default=None
     )
 
     def check(self) -> None:
@@ -251,6 +304,23 @@ class OneHotTaskConfig(TaskConfig):
         _check_kernel(self)
         _check_distances(self)
         _check_clips(self)
+        if self.class_weights is not None:
+            self._check_weights(self.class_weights)
+
+    def _check_weights(self, weights: dict[str, float] | list[float]) -> None:
+        named = isinstance(weights, dict)
+        if not (set(weights) <= set(self.classes) if named else len(weights) == len(self.classes)):
+            self.refuse("class_weights", f"should be those of the classes {', '.join(self.classes)}")
+        by_class = self.weights_by_class or []
+        if not all(0 <= weight < math.inf for weight in by_class) or not any(by_class):
+            self.refuse("class_weights", "should be 0 or more, and not 0 for all classes")
+
+    @property
+    def weights_by_class(self) -> list[float] | None:
+        """The class weights in the order of the classes; None where none are given."""
+        if isinstance(self.class_weights, dict):
+            return [self.class_weights.get(name, 1.0) for name in self.classes]
+        return self.class_weights
 
     @classmethod
     def example(cls) -> Self:
@@ -321,6 +391,20 @@ def _check_thresholds(config: _OfDistances, least: float) -> None:
         config.refuse("thresholds", "should hold at least one threshold, each once")
     if not all(least <= threshold < 1 for threshold in config.thresholds):
         config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
+
+
+def _check_post_processing(config: _OfDistances) -> None:
+    chosen = config.post_processing
+    if not isinstance(chosen, PostProcessorParameters):
+        return
+    if not chosen.builds:
+        config.refuse(
+            "post_processing",
+            "should be parameters of a post-processor that can be chosen, such as "
+            "SeededWatershedPostProcessorParameters(0)",
+        )
+    if chosen.makes_objects and len(config.channels) > 1:
+        config.refuse("channels", "should name one class, of which objects are found; make a task for each")
 
 
 def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:

@@ -53,9 +53,9 @@ class WatershedPostProcessor(PostProcessor):
 
         Raises ``MissingPlugin`` if mwatershed is not installed.
         """
-        # Imported here: it comes with an extra.
-        import fastremap
+        from .cleaning import tidied, without_small
 
+        # Imported here: it comes with an extra.
         try:
             from mwatershed import agglom
         except ImportError as error:
@@ -72,15 +72,4 @@ class WatershedPostProcessor(PostProcessor):
         evidence = prediction[short].astype(np.float64) - parameters.bias
         ids = agglom(evidence, offsets=[list(self.offsets[i]) for i in short])
         # A voxel that holds on to no other is background.
-        ids = _without_small(ids, max(parameters.min_size, 2))
-        made: NDArray = fastremap.renumber(ids, in_place=True)[0].astype(np.uint64)
-        return made
-
-
-def _without_small(ids: NDArray, least: int) -> NDArray:
-    """Return ids with 0 in place of those of fewer voxels."""
-    found, counts = np.unique(ids, return_counts=True)
-    small = found[counts < least]
-    if len(small):
-        ids = np.where(np.isin(ids, small), 0, ids)
-    return ids
+        return tidied(without_small(ids, 2), parameters)
