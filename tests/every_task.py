@@ -16,6 +16,7 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
     HotDistanceTaskConfig,
@@ -24,6 +25,7 @@ from dacapo.experiments.tasks import (
     PretrainedTaskConfig,
     TaskConfig,
 )
+from dacapo.experiments.tasks.post_processors import SeededWatershedPostProcessorParameters
 from dacapo.experiments.trainers import ElasticAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
 from dacapo.testing import tiny_run
 from dacapo.testing.volumes import NDArray, blobs, image_of
@@ -49,12 +51,22 @@ _NEAR = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
 CASES = {
     "distance": Case(_distances(DistanceTaskConfig, 1), 3),
     "distances in 2D": Case(_distances(DistanceTaskConfig, 2), 2, 2),
+    "objects by distance": Case(
+        _distances(DistanceTaskConfig, 1, post_processing=SeededWatershedPostProcessorParameters(0)), 3, 0
+    ),
     "hot distance in 2D": Case(_distances(HotDistanceTaskConfig, 1, kernel_size=3), 2),
     "hot distances": Case(_distances(HotDistanceTaskConfig, 2, mask_distances=True), 3, 2),
     "inner distance in 2D": Case(_distances(InnerDistanceTaskConfig, 1), 2),
     "inner distances": Case(_distances(InnerDistanceTaskConfig, 2), 3, 2),
     "two classes": Case(OneHotTaskConfig("t", classes=["rest", "a"], clip_distance=80, tol_distance=8), 3),
     "three classes in 2D": Case(OneHotTaskConfig("t", classes=["rest", "a", "b"], kernel_size=3), 2, 2),
+    "classes by Dice": Case(
+        OneHotTaskConfig(
+            "t", classes=["rest", "a", "b"], loss_config=CrossEntropyDiceLossConfig(), ignore_label=255
+        ),
+        3,
+        2,
+    ),
     "affinities": Case(AffinitiesTaskConfig("t", neighborhood=[*_NEAR, (-4, 0, 0), (0, 3, -3)]), 3, 0),
     "affinities in 2D": Case(AffinitiesTaskConfig("t", neighborhood=[(0, 1), (1, 0), (-4, 2)]), 2, 0),
     "descriptors": Case(AffinitiesTaskConfig("t", neighborhood=_NEAR, lsds=True, num_lsd_voxels=2), 3, 0),
