@@ -150,6 +150,17 @@ def test_what_is_excused_has_to_fail():
     assert "was excused, and passes" in str(error)
 
 
+def test_checks_compute_by_one_thread(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setitem(checks, "is_light", lambda config: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        assert not list(failures(MSELossConfig()))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_excuses_are_for_checks_that_there_are_and_have_reasons():
     with pytest.raises(InvalidRequest, match="no check is_nice"):
         conformance([MSELossConfig], {"is_nice": "why not"})
