@@ -81,11 +81,11 @@ def a_perfect_prediction_beats_a_shuffled_one(config: Config) -> None:
         demand(
             not evaluator.compare(shuffled[criterion], perfect[criterion], criterion),
             f"{criterion} is {perfect[criterion]:g} for a perfect prediction and {shuffled[criterion]:g}, "
-            "which counts as better, for one whose voxels are shuffled; see post-processor and direction",
+            "which counts as better, for one whose halves are swapped; see post-processor and direction",
         )
     better = any(evaluator.compare(perfect[c], shuffled[c], c) for c in evaluator.criteria)
     same = np.array_equal(here.target.data, here.shuffled)
-    demand(better or same, "a perfect prediction has the scores of one whose voxels are shuffled")
+    demand(better or same, "a perfect prediction has the scores of one whose halves are swapped")
 
 
 @check("tasks")
@@ -132,6 +132,23 @@ def masked_voxels_are_not_scored(config: Config) -> None:
         demand(
             one == other or (math.isnan(one) and math.isnan(other)),
             f"{criterion} is {one:g} without a mask and {other:g} with one that hides nothing",
+        )
+
+
+@check("tasks")
+def slabs_are_scored_like_the_whole(config: Config) -> None:
+    """Volumes that are read in slabs, as ``slab_voxels`` asks for, have the scores of those read at once."""
+    here = situation(config)
+    evaluator, segmentation = here.task.evaluator, _segment(here, here.shuffled, _parameters(here)[0])
+    whole = evaluator.evaluate(segmentation, here.gt, here.mask)
+    evaluator.slab_voxels = math.prod(segmentation.shape) // 4
+    parts = evaluator.evaluate(segmentation, here.gt, here.mask)
+    for criterion in evaluator.criteria:
+        one, other = (float(getattr(scores, criterion)) for scores in (whole, parts))
+        demand(
+            math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(one) and math.isnan(other)),
+            f"{criterion} is {one:g} for the whole and {other:g} for slabs of it; add up over slabs(output) "
+            "what scores are made of, and not the scores",
         )
 
 

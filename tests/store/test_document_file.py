@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo.errors import CorruptData, InvalidDocument, NewerFormat
+from dacapo.store import document_file
 from dacapo.store.document_file import dump, load
 from dacapo.testing.stores import DOCUMENT, is_alike
 
@@ -33,6 +34,7 @@ def test_every_document_comes_back(document):
 
 def test_documents_are_plain_yaml_for_everybody():
     assert yaml.safe_load(dump({"name": "a", "tuple": [1, 2]})) == {"name": "a", "tuple": [1, 2]}
+    assert "Köln 東京".encode() in dump({"name": "Köln 東京"})
     shared = [1]
     assert b"&" not in dump({"a": shared, "b": shared})
 
@@ -41,6 +43,15 @@ def test_documents_are_plain_yaml_for_everybody():
 def test_what_is_not_plain_is_refused(value):
     with pytest.raises(InvalidDocument, match="the document 'x' cannot be written as YAML"):
         dump({"name": "x", "value": value})
+
+
+def test_what_cannot_be_written_is_told_with_what_can():
+    with pytest.raises(InvalidDocument) as refused:
+        dump({"value": (1, 2)})
+    assert str(refused.value) == (
+        "the document '' cannot be written as YAML: (1, 2) should be a text; put it in quotes; it should "
+        "hold only dictionaries, lists, texts, numbers, booleans and None"
+    )
 
 
 def test_a_document_written_by_hand_needs_no_first_line():
@@ -132,10 +143,19 @@ def test_what_only_looks_suspicious_is_read():
     assert load(dump(document), PATH) == document
 
 
-def test_nesting_has_one_limit_for_writing_and_reading():
+def test_length_has_a_limit_however_short_the_lines(monkeypatch):
+    monkeypatch.setattr(document_file, "LARGEST", 20)
+    assert load(b"a: 1\n" + b"#---\n" * 3, PATH) == {"a": 1}
+    assert load("a: ä\n#€€€€€€€€€€€€\n#".encode(), PATH) == {"a": "ä"}  # characters, not bytes
+    with pytest.raises(CorruptData, match="longer than 0 million characters"):
+        load(b"a: 1\n" + b"#---\n" * 3 + b"#", PATH)
+
+
+@pytest.mark.parametrize("beside", [{}, {"&": "looks suspicious"}], ids=["plain", "suspicious"])
+def test_nesting_has_one_limit_for_writing_and_reading(beside: dict):
     document: dict = {}
     for _ in range(100):
-        document = {"a": document}
+        document = {"a": document, **beside}
     assert load(dump(document), PATH) == document
     with pytest.raises(InvalidDocument, match="cannot be written as YAML: it is nested more than 100 deep"):
         dump({"a": document})

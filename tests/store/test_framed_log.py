@@ -41,11 +41,14 @@ def test_frames_come_back(log: FramedLog):
     assert FramedLog(log.path).end().last == log.frames()[-1]
     assert FramedLog(log.path).end().sequence == 3
     assert repr(frame(0)).endswith("body=<4 bytes>)")
+    bodies = log.bodies() or []
+    assert [bytes(body) for _, _, body in bodies] == [one.body for one in log.frames()]
+    assert [checksum for _, checksum, _ in bodies] == [zlib.crc32(body) for _, _, body in bodies]
 
 
-def test_a_log_that_is_not_there_is_empty(tmp_path: Path):
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path, caplog):
     log = FramedLog(tmp_path / "log")
-    assert log.frames() == []
+    assert log.frames() == [] and log.bodies() == [] and not caplog.text
     assert log.end().last is None and log.end().sequence == 0
     assert not log.path.exists()
 
@@ -141,17 +144,23 @@ def test_a_body_that_looks_like_a_frame_is_no_frame(tmp_path: Path):
     assert sequences(log) == [0, 1]
 
 
-def test_a_newer_format_is_refused(tmp_path: Path):
+def test_a_newer_format_is_refused_wherever_it_stands(tmp_path: Path):
     log = FramedLog(tmp_path / "log")
     log.append(frame(0))
     data = bytearray(log.path.read_bytes())
     struct.pack_into("<H", data, 4, 9)
     struct.pack_into("<I", data, framed_log._HEADER.size, zlib.crc32(data[: framed_log._HEADER.size]))
-    log.path.write_bytes(data)
-    with pytest.raises(NewerFormat, match="in format 9; this one knows 1"):
-        log.frames()
-    with pytest.raises(NewerFormat):
-        FramedLog(log.path).append(frame(1))
+    told = f"^{log.path} was written by a newer DaCapo, in format 9; this one knows 1"
+
+    def whole() -> object:
+        with log.alone() as descriptor:
+            return log.whole(descriptor)
+
+    for damaged in (b"", b"behind what is damaged"):
+        log.path.write_bytes(damaged + data)
+        for act in (log.frames, whole, lambda: FramedLog(log.path).append(frame(1))):
+            with pytest.raises(NewerFormat, match=told):
+                act()
 
 
 def test_a_short_write_is_an_error_and_leaves_no_trace(log: FramedLog, monkeypatch):

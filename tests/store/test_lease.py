@@ -42,6 +42,10 @@ def claimed(backend: FileBackend | MemoryBackend, holder: Holder, run: str = "ru
     assert backend.claim(run, Claim(0, holder.write()))
 
 
+def away(run: str, number: int) -> bool:
+    raise StoreUnreachable("the server is away")
+
+
 def ended_process() -> Holder:
     """Return the holder that a process which has ended was."""
     code = (
@@ -80,7 +84,7 @@ def test_what_a_claim_says_badly_is_left_open():
         assert Holder.read({"seconds": seconds, "stranger": 1}) == Holder()
 
 
-def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(backend):
+def test_a_holder_of_this_machine_that_is_gone_is_not_waited_for(backend):
     gone = attrs.evolve(ended_process(), seconds=1000.0)
     claimed(backend, gone)
     assert gone.is_gone() and not Holder.here("train").is_gone()
@@ -97,7 +101,7 @@ def test_of_other_machines_nothing_is_known(backend, change):
         take(backend, "run", "train")
 
 
-def test_a_number_given_to_another_process_since_is_told_apart():
+def test_a_pid_given_to_another_since_is_told_apart():
     assert attrs.evolve(Holder.here("train"), started="0").is_gone()
 
 
@@ -138,14 +142,35 @@ def test_a_claim_from_the_future_is_watched_and_not_believed(backend):
     take(backend, "run", "train").release()
 
 
-def test_a_watch_looks_only_once_each_time(backend):
-    watch = Watch()
+def test_a_watch_looks_only_once_each_time_and_at_each_run(backend):
+    watch, runs = Watch(), ("run", "other")
+    for run in runs:
+        claimed(backend, ELSEWHERE, run)
+    for run in runs:
+        with pytest.raises(LeaseHeld, match=f"run {run} cannot be taken to train it"):
+            take(backend, run, "train", watch=watch)
+    time.sleep(0.3)
+    for run in runs:
+        take(backend, run, "train", watch=watch).release()
+
+
+def test_who_has_just_given_a_sign_of_life_is_not_watched(backend, monkeypatch):
     claimed(backend, ELSEWHERE)
-    time.sleep(0.3)
+    claim = attrs.evolve(backend.newest_claim("run"), idle=ELSEWHERE.seconds)
+    monkeypatch.setattr(backend, "newest_claim", lambda run: claim)
     with pytest.raises(LeaseHeld):
-        take(backend, "run", "train", watch=watch)
-    time.sleep(0.3)
-    take(backend, "run", "train", watch=watch).release()
+        take(backend, "run", "train")
+
+
+def test_who_was_quicker_than_one_who_watched_is_named(backend, monkeypatch):
+    claimed(backend, attrs.evolve(ELSEWHERE, seconds=100.0))
+    monkeypatch.setattr(lease_module, "_LOOKS", 1000)
+    dead = attrs.evolve(backend.newest_claim("run"), idle=None)
+    ben = attrs.evolve(dead, number=1, holder=attrs.evolve(ELSEWHERE, user="ben").write())
+    seen = iter([dead, dead, ben])
+    monkeypatch.setattr(backend, "newest_claim", lambda run: next(seen))
+    with pytest.raises(LeaseHeld, match=r"run run cannot be taken to train it: it is held by ben on gpu7"):
+        take(backend, "run", "train")
 
 
 def test_a_damaged_claim_still_stands(backend):
@@ -177,7 +202,13 @@ def test_a_lease_that_was_released_is_no_lease(backend):
     assert len(store.retrieve_training_stats("run")) == 5
 
 
-def test_who_lost_the_lease_is_told_by_the_thread_beside(backend):
+def test_a_lease_that_is_forgotten_ends_with_everything_else(backend):
+    with take(backend, "run", "train"):
+        [beside] = [thread for thread in threading.enumerate() if thread.name == "lease of run"]
+        assert beside.daemon
+
+
+def test_who_lost_the_lease_is_told_by_the_thread_beside(backend, caplog):
     lease = take(backend, "run", "train", seconds=0.2)
     assert backend.claim("run", Claim(1, ELSEWHERE.write()))
     for _ in range(200):
@@ -186,6 +217,7 @@ def test_who_lost_the_lease_is_told_by_the_thread_beside(backend):
             lease.raise_if_lost()
         except LeaseLost as error:
             assert "taken over by ann on gpu7" in str(error)
+            assert [record.getMessage() for record in caplog.records] == [str(error)]
             break
     else:
         pytest.fail("nobody noticed")
@@ -202,9 +234,6 @@ def test_a_lease_whose_record_is_gone_is_lost(tmp_path):
 
 
 def test_a_store_that_does_not_answer_takes_no_lease_away(backend, monkeypatch, caplog):
-    def away(run: str, number: int) -> bool:
-        raise StoreUnreachable("the server is away")
-
     with take(backend, "run", "train", seconds=0.1) as lease:
         with monkeypatch.context() as patch:
             patch.setattr(backend, "renew_claim", away)
@@ -215,7 +244,25 @@ def test_a_store_that_does_not_answer_takes_no_lease_away(backend, monkeypatch, 
         lease.check()
         lease.begin(0)
         monkeypatch.setattr(backend, "release_claim", away)
-    assert "no sign of life could be given" in caplog.text and "ends by itself in 0.1 s" in caplog.text
+    told = {record.getMessage() for record in caplog.records}
+    assert told >= {
+        "run run: no sign of life could be given: the server is away",
+        "run run: its lease could not be released, and ends by itself in 0.1 s: the server is away",
+    }
+
+
+def test_what_could_not_be_released_is_not_waited_for(backend, monkeypatch):
+    lease = take(backend, "run", "train", seconds=1000.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "release_claim", away)
+        lease.release()
+    assert not backend.newest_claim("run").released
+    elsewhere = FileBackend(backend.root / "another")
+    claimed(elsewhere, lease.holder)
+    with pytest.raises(LeaseHeld):
+        take(elsewhere, "run", "train", watch=Watch())
+    with take(backend, "run", "train") as again:
+        assert again.number == 1
 
 
 def test_what_is_written_without_a_lease_waits_for_those_who_have_one(backend):
@@ -367,7 +414,7 @@ def test_taking_over_is_watched_and_logged(backend, caplog):
     assert re.fullmatch(f"run run: taken over from {told}", taken)
 
 
-def test_a_holder_knows_its_process():
+def test_a_holder_knows_itself():
     here = Holder.here("train", 5.0)
     assert (here.doing, here.seconds, here.pid) == ("train", 5.0, os.getpid())
     assert here.host == socket.gethostname() and here.user == provenance.user()
@@ -387,7 +434,7 @@ def test_next_number_is_that_of_the_next_lease(backend):
     assert lease_module.next_number(backend, "run") == 1
 
 
-def test_nobody_holds_what_a_dead_process_held(backend):
+def test_nobody_holds_what_the_dead_held(backend):
     lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
     claimed(backend, attrs.evolve(ended_process(), seconds=1000.0))
     lease_module.make_sure_that_nobody_holds(backend, "run", "copy")

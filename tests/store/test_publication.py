@@ -190,6 +190,20 @@ def test_what_is_unfinished_is_not_listed(tmp_path: Path):
     assert visible(folder / "a") == []
 
 
+def test_a_folder_that_somebody_else_makes_in_this_moment_will_do(tmp_path: Path, monkeypatch):
+    folder, is_dir = tmp_path / "folder", Path.is_dir
+
+    def not_yet(path: Path) -> bool:
+        there = is_dir(path)
+        if path == folder and not there:
+            os.mkdir(path)
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", not_yet)
+    make_folder(folder / "inner")
+    assert (folder / "inner").is_dir()
+
+
 def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(
@@ -305,7 +319,7 @@ def test_a_folder_goes_only_when_it_is_empty(tmp_path: Path):
     assert publication.remove_if_empty(folder) and not folder.exists()
 
 
-def test_a_large_file_is_whole_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
+def test_a_large_file_comes_back_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(publication, "_EARLY", 10)
     told = []
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *given: told.append(given))

@@ -19,7 +19,7 @@ from dacapo.experiments.trainers.configs import DummyTrainerConfig
 from dacapo.store.backend import StoreBackend
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.files import FileBackend
-from dacapo.store.listing import Query, moment
+from dacapo.store.listing import Query
 from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
 
@@ -141,16 +141,6 @@ def test_what_cannot_be_tagged_or_asked_says_so(place: Place):
     with pytest.raises(InvalidRequest, match="the runs cannot be listed by 'colour'; they can by task"):
         store.listed("runs", Query({"colour": ["red"]}))
     assert store.tags("runs", "a") == []
-
-
-def test_times_are_read_as_people_write_them():
-    assert moment(None) is None
-    assert moment("2026-11-30T12:00:00+02:00") == "2026-11-30T10:00:00+00:00"
-    assert datetime.fromisoformat(moment("2026-11-30")) == datetime(2026, 11, 30).astimezone(UTC)
-    ago = datetime.now(UTC) - datetime.fromisoformat(moment("90m"))
-    assert timedelta(minutes=89) < ago < timedelta(minutes=95)
-    with pytest.raises(InvalidRequest, match="'soon' is no time; write a date such as 2026-11-30"):
-        moment("soon")
 
 
 def test_names_that_contain_the_mark_of_remarks_keep_theirs_apart(place: Place):
