@@ -16,6 +16,7 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
     HotDistanceTaskConfig,
@@ -24,6 +25,7 @@ from dacapo.experiments.tasks import (
     PretrainedTaskConfig,
     TaskConfig,
 )
+from dacapo.experiments.tasks.post_processors import SeededWatershedPostProcessorParameters
 from dacapo.experiments.trainers import ElasticAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
 from dacapo.testing import tiny_run
 from dacapo.testing.volumes import NDArray, blobs, image_of
@@ -49,12 +51,22 @@ _NEAR = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
 CASES = {
     "distance": Case(_distances(DistanceTaskConfig, 1), 3),
     "distances in 2D": Case(_distances(DistanceTaskConfig, 2), 2, 2),
+    "objects by distance": Case(
+        _distances(DistanceTaskConfig, 1, post_processing=SeededWatershedPostProcessorParameters(0)), 3, 0
+    ),
     "hot distance in 2D": Case(_distances(HotDistanceTaskConfig, 1, kernel_size=3), 2),
     "hot distances": Case(_distances(HotDistanceTaskConfig, 2, mask_distances=True), 3, 2),
     "inner distance in 2D": Case(_distances(InnerDistanceTaskConfig, 1), 2),
     "inner distances": Case(_distances(InnerDistanceTaskConfig, 2), 3, 2),
     "two classes": Case(OneHotTaskConfig("t", classes=["rest", "a"], clip_distance=80, tol_distance=8), 3),
     "three classes in 2D": Case(OneHotTaskConfig("t", classes=["rest", "a", "b"], kernel_size=3), 2, 2),
+    "classes by Dice": Case(
+        OneHotTaskConfig(
+            "t", classes=["rest", "a", "b"], loss_config=CrossEntropyDiceLossConfig(), ignore_label=255
+        ),
+        3,
+        2,
+    ),
     "affinities": Case(AffinitiesTaskConfig("t", neighborhood=[*_NEAR, (-4, 0, 0), (0, 3, -3)]), 3, 0),
     "affinities in 2D": Case(AffinitiesTaskConfig("t", neighborhood=[(0, 1), (1, 0), (-4, 2)]), 2, 0),
     "descriptors": Case(AffinitiesTaskConfig("t", neighborhood=_NEAR, lsds=True, num_lsd_voxels=2), 3, 0),
@@ -88,6 +100,7 @@ def truth_of(case: Case, ids: NDArray) -> NDArray:
 def run_of(case: Case, folder: Path, hidden_labels: int | None = None, **changes: Any) -> RunConfig:
     """Return a tiny run of a task; what ``pretrained`` begins with is written where the process is.
 
+    ``changes`` are those of ``tiny_run``.
     With ``hidden_labels`` datasets have a mask, and these are the labels of all that it hides.
     """
     splits = [
@@ -95,9 +108,9 @@ def run_of(case: Case, folder: Path, hidden_labels: int | None = None, **changes
         for seed, name in enumerate(("train", "validate"))
     ]
     split = TrainValidateDataSplitConfig("volumes", train_configs=splits[0], validate_configs=splits[1])
-    parts = {"task": case.task, "architecture": _network(case.dims), "trainer": _trainer(case.dims)}
-    numbers = {"num_iterations": 4, "validation_interval": 2} | changes
-    config = tiny_run(folder, datasplit=split, **parts, **numbers)
+    parts = {"task": case.task, "architecture": network(case.dims), "trainer": trainer(case.dims)}
+    numbers = {"num_iterations": 4, "validation_interval": 2}
+    config = tiny_run(folder, datasplit=split, **parts | numbers | changes)
     if isinstance(case.task, PretrainedTaskConfig):
         sub = config.replace(task_config=case.task.sub_task_config, seed=7)
         torch.save(Run(sub).model.state_dict(), case.task.weights)
@@ -130,7 +143,7 @@ def _array(path: Path, data: NDArray, dims: int) -> NumpyArrayConfig:
     return NumpyArrayConfig(path.stem, file_name=path, voxel_size=(VOXEL,) * dims, axis_names=axes)
 
 
-def _network(dims: int) -> CNNectomeUNetConfig:
+def network(dims: int) -> CNNectomeUNetConfig:
     shape = (PATCH if dims == 3 else 2 * PATCH,) * dims
     return CNNectomeUNetConfig(
         "small", input_shape=shape, fmaps_in=1, fmaps_out=6, num_fmaps=6, fmap_inc_factor=2,
@@ -138,7 +151,7 @@ def _network(dims: int) -> CNNectomeUNetConfig:
     )  # fmt: skip
 
 
-def _trainer(dims: int) -> PatchTrainerConfig:
+def trainer(dims: int) -> PatchTrainerConfig:
     elastic = ElasticAugmentConfig(
         control_point_spacing=[8] * dims,
         control_point_displacement_sigma=[4.0] * dims,

@@ -196,6 +196,7 @@ def test_every_config_class_is_offered():
         "FileArrayConfig",
         "InitialWeightsConfig",
         "PostProcessorParameters",
+        "SurfaceTaskConfig",
         "EvaluationScores",
     }
     abstract |= {

@@ -17,6 +17,7 @@ from dacapo.registry import registry
 from dacapo.testing.volumes import NDArray, blobs
 from every_task import CASES, VOXEL, Case, truth_of
 
+AFFINITIES = [name for name, case in CASES.items() if isinstance(case.task, AffinitiesTaskConfig)]
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -111,7 +112,7 @@ def test_labels_of_hidden_voxels_do_not_matter(name, seed, share, boxes):
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.kinds == 0])
+@pytest.mark.parametrize("name", AFFINITIES)
 @SETTINGS
 @given(seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0.0, 0.1, 0.5]))
 def test_an_affinity_is_learned_where_both_of_its_ends_are_known(name, seed, share):
@@ -132,5 +133,7 @@ def test_a_descriptor_is_learned_in_known_objects_up_to_the_last_voxel(name, see
     here = Masked(CASES[name], seed, share, True)
     config = here.case.task
     inside = here.known & ((here.labels > 0) | config.background_as_object)
-    for channel in here.weight[len(config.neighborhood) :]:
-        np.testing.assert_array_equal(channel > 0, inside)
+    behind = slice(len(config.neighborhood), None)
+    for weight, gradient in zip(here.weight[behind], here.gradient[behind], strict=True):
+        np.testing.assert_array_equal(weight > 0, inside)
+        np.testing.assert_array_equal(gradient != 0, inside)
