@@ -82,7 +82,7 @@ def test_lines_of_logs_have_a_place_for_each_argument():
 
 
 def test_what_is_validated_is_the_data_as_it_is_now(trained, tmp_path):
-    """B43: images were copied once for each name of a run, and compared with newer ground truth ever after."""
+    """B43: images were copied once for a name of a run, and compared with newer ground truth ever after."""
     before = validate_run(Run(trained), 0, device="cpu", keep_all=True)
     other = tiny_volume(tmp_path / "other.zarr", seed=5)
     [dataset] = trained.datasplit_config.validate_configs
