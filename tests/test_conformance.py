@@ -15,6 +15,7 @@ import torch
 
 from dacapo.config import Config, build
 from dacapo.errors import InvalidConfig, InvalidRequest
+from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits import SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
@@ -78,6 +79,7 @@ OBJECTS = DistanceTaskConfig(
 # What their examples leave out, and types that need files.
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
+    CNNectomeUNetConfig.example().replace(name="of heads", num_heads=2, use_attention=True),
     AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)], sweep={"fill_holes": [False, True]}),
     PretrainedTaskConfig("pretrained", sub_task_config=DISTANCE, weights=FOLDER / "weights.pt"),
     OBJECTS,
@@ -106,7 +108,7 @@ INSTANCES = [
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
 # A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
 OTHERS = {type(config) for config in INSTANCES} | {MongoBackend}
-ALSO = (AffinitiesTaskConfig, PatchTrainerConfig, SimpleAugmentConfig)
+ALSO = (AffinitiesTaskConfig, CNNectomeUNetConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
     (one for one in OFFERED if one not in OTHERS or one in ALSO),
     key=lambda one: getattr(one, "__name__", None) or one.name,

@@ -319,7 +319,7 @@ def test_a_folder_goes_only_when_it_is_empty(tmp_path: Path):
     assert publication.remove_if_empty(folder) and not folder.exists()
 
 
-def test_a_large_file_is_whole_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
+def test_a_large_file_comes_back_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(publication, "_EARLY", 10)
     told = []
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *given: told.append(given))

@@ -77,9 +77,9 @@ def test_scores_of_channels_do_not_depend_on_slabs(drawn: tuple[Any, ...]) -> No
 
 
 @settings(MANY, max_examples=40)
-@given(volumes(labels=3))
-def test_scores_of_classes_do_not_depend_on_slabs(drawn: tuple[Any, ...]) -> None:
-    assert_slabs_score_like_the_whole(OneHotEvaluator(["a", "b", "c"], 20, 8), drawn)
+@given(volumes(labels=3), st.sampled_from([None, 1]))
+def test_scores_of_classes_do_not_depend_on_slabs(drawn: tuple[Any, ...], ignored: int | None) -> None:
+    assert_slabs_score_like_the_whole(OneHotEvaluator(["a", "b", "c"], 20, 8, ignored), drawn)
 
 
 @MANY

@@ -1,13 +1,9 @@
-"""The post-processor itself, and the task that has it."""
-
-import itertools
+"""The post-processor itself."""
 
 import numpy as np
 from scipy import ndimage
 
-from dacapo.experiments.tasks.distance import DistanceTask
 from dacapo.experiments.tasks.post_processors import PostProcessor
-from dacapo_acme.configs import AcmePostProcessorParameters
 
 
 class AcmePostProcessor(PostProcessor):
@@ -15,12 +11,11 @@ class AcmePostProcessor(PostProcessor):
 
     is_blockwise = False  # the peak of an object may lie in another block
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, parameters):
+        self.parameters = parameters
 
     def enumerate_parameters(self):
-        pairs = itertools.product(self.config.thresholds, self.config.peaks)
-        return [AcmePostProcessorParameters(i, threshold=t, peak=p) for i, (t, p) in enumerate(pairs)]
+        return [self.parameters]  # the task sweeps their values
 
     def segment(self, prediction, parameters):
         # The same for all peaks: made once for each threshold.
@@ -36,11 +31,3 @@ def heights_of_objects(prediction, threshold):
         peaks = ndimage.maximum(values, objects, np.arange(1, count + 1))
         made[objects > 0] = np.asarray(peaks)[objects[objects > 0] - 1]
     return heights
-
-
-class AcmeTask(DistanceTask):
-    """Distances, post-processed in another way."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.post_processor = AcmePostProcessor(config)
