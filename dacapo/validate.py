@@ -44,7 +44,8 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     run.ready("validate")
     with take_lease(run, "validate") as lease:
         weights_store = create_weights_store()
-        if iteration != 0 or weights_store.latest_iteration(run) is not None:
+        run.load_starter_model = iteration == 0 and weights_store.latest_iteration(run) is None
+        if not run.load_starter_model:
             run.load_weights(weights_store.retrieve_weights(run, iteration))
         stats_store = create_stats_store()
         run.training_stats = stats_store.retrieve_training_stats(run)

@@ -15,6 +15,7 @@ import torch
 
 from dacapo.config import Config, build
 from dacapo.errors import InvalidConfig, InvalidRequest
+from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits import SimpleDataSplitConfig
 from dacapo.experiments.datasplits.datasets import SimpleDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
@@ -25,6 +26,7 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
+from dacapo.experiments.starts import CosemStartConfig, FileStartConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
     DistanceTaskConfig,
@@ -53,6 +55,7 @@ from dacapo.testing.volumes import small_architecture
 FOLDER = Path(tempfile.mkdtemp(prefix="dacapo-conformance-"))
 atexit.register(shutil.rmtree, FOLDER)
 np.save(FOLDER / "ids.npy", np.arange(4**3, dtype=np.uint8).reshape(4, 4, 4))
+torch.save({"state_dict": {"chain.1.weight": torch.ones(2)}}, FOLDER / "weights.pt")
 tifffile.imwrite(FOLDER / "ids.tif", np.arange(4**3, dtype=np.uint8).reshape(4, 4, 4))
 for group in ("train", "test"):
     for dataset in ("raw", "labels"):
@@ -76,6 +79,7 @@ OBJECTS = DistanceTaskConfig(
 # What their examples leave out, and types that need files.
 INSTANCES = [
     AffinitiesTaskConfig("with descriptors", neighborhood=[(0, 0, 1), (0, 1, 0), (-1, 0, 0)], lsds=True),
+    CNNectomeUNetConfig.example().replace(name="of heads", num_heads=2, use_attention=True),
     AffinitiesTaskConfig("in sections", neighborhood=[(0, 1), (1, 0)], sweep={"fill_holes": [False, True]}),
     PretrainedTaskConfig("pretrained", sub_task_config=DISTANCE, weights=FOLDER / "weights.pt"),
     OBJECTS,
@@ -94,6 +98,7 @@ INSTANCES = [
     NoiseAugmentConfig(kwargs={"mode": "poisson"}),
     SimpleDataSplitConfig(FOLDER / "all.zarr", name="simple"),
     SimpleDatasetConfig("simple", path=FOLDER / "all.zarr" / "train"),
+    FileStartConfig(FOLDER / "weights.pt", channels=["a"]),
     IDS,
     BINARY,
     ResampledArrayConfig("larger", BINARY, upsample=(2, 2, 2), interp_order=False),
@@ -101,9 +106,9 @@ INSTANCES = [
     ZarrArrayConfig("zarr", file_name=FOLDER / "all.zarr", dataset="train/raw"),
 ]
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
-# A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
-OTHERS = {type(config) for config in INSTANCES} | {MongoBackend}
-ALSO = (AffinitiesTaskConfig, PatchTrainerConfig, SimpleAugmentConfig)
+# A server is needed for these: tests/store/test_mongo.py and experiments/starts/test_cosem.py run the checks.
+OTHERS = {type(config) for config in INSTANCES} | {CosemStartConfig, MongoBackend}
+ALSO = (AffinitiesTaskConfig, CNNectomeUNetConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
     (one for one in OFFERED if one not in OTHERS or one in ALSO),
     key=lambda one: getattr(one, "__name__", None) or one.name,

@@ -170,9 +170,11 @@ def _kind(given: Any) -> str:
         return "stores"
     if isinstance(given, click.Command):
         return "commands"
+    if callable(given) and not (isinstance(given, type) and not hasattr(given, "forward")):
+        return "networks"
     raise InvalidRequest(
-        f"{given!r} is nothing that can be checked; give a config or its type, a type of store or a "
-        "FreshStore, or a click command"
+        f"{given!r} is nothing that can be checked; give a config or its type, what makes a network, a type "
+        "of store or a FreshStore, or a click command"
     )
 
 
@@ -186,7 +188,7 @@ def _subject(given: Any) -> Any:
 def _type_name(given: Any) -> str:
     if isinstance(given, FreshStore | click.Command):
         return str(given.name)
-    return given.__name__ if isinstance(given, type) else type(given).__name__
+    return str(getattr(given, "__name__", type(given).__name__))
 
 
 def _whose(given: Any) -> str:

@@ -148,6 +148,23 @@ def masked_voxels_are_not_scored(config: Config) -> None:
         )
 
 
+@check("tasks")
+def slabs_are_scored_like_the_whole(config: Config) -> None:
+    """Volumes that are read in slabs, as ``slab_voxels`` asks for, have the scores of those read at once."""
+    here = situation(config)
+    evaluator, segmentation = here.task.evaluator, _segment(here, here.shuffled, _parameters(here)[0])
+    whole = evaluator.evaluate(segmentation, here.gt, here.mask)
+    evaluator.slab_voxels = math.prod(segmentation.shape) // 4
+    parts = evaluator.evaluate(segmentation, here.gt, here.mask)
+    for criterion in evaluator.criteria:
+        one, other = (float(getattr(scores, criterion)) for scores in (whole, parts))
+        demand(
+            math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(one) and math.isnan(other)),
+            f"{criterion} is {one:g} for the whole and {other:g} for slabs of it; add up over slabs(output) "
+            "what scores are made of, and not the scores",
+        )
+
+
 def _parameters(here: Situation) -> list[PostProcessorParameters]:
     found = list(here.task.parameters)
     demand(bool(found), "its post-processor enumerates no parameters; return one set at least")

@@ -144,7 +144,7 @@ def test_a_body_that_looks_like_a_frame_is_no_frame(tmp_path: Path):
     assert sequences(log) == [0, 1]
 
 
-def test_a_newer_format_is_refused(tmp_path: Path):
+def test_a_newer_format_is_refused_wherever_it_stands(tmp_path: Path):
     log = FramedLog(tmp_path / "log")
     log.append(frame(0))
     data = bytearray(log.path.read_bytes())
