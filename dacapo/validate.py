@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
 from .config import build
-from .errors import InvalidArray, InvalidRequest
+from .errors import InvalidArray, InvalidLabels, InvalidRequest
 from .progress import Progress
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import (
@@ -156,6 +156,8 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
             output = run.task.post_processor.process(parameters, where)
             scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
             rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
+    except InvalidLabels as error:
+        raise InvalidLabels(f"validation dataset {dataset.name!r}: {error}") from error
     finally:
         run.task.post_processor.release()
     return rows
