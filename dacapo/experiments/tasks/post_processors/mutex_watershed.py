@@ -166,41 +166,56 @@ def _part(
                 continue
             key = _key(one, other, voxels)
             if joins:
-                if length[one] > 0 and length[other] > 0 and table[_slot(table, key)] == key:
-                    continue
-                if length[one] > length[other]:
-                    one, other = other, one
-                parent[one] = other
-                entry = head[one]
-                while entry >= 0:
-                    following = after[entry]
-                    key = _key(other, _find(parent, whom[entry]), voxels)
-                    if _add(table, key):  # otherwise both were kept apart from it
-                        filled += 1
-                        after[entry], head[other] = head[other], entry
-                        length[other] += 1
-                        if 2 * filled > len(table):
-                            table, filled = _renewed(table, parent, voxels)
-                    entry = following
-                continue
-            if not _add(table, key):
-                continue
-            filled += 1
-            if 2 * filled > len(table):
-                table, filled = _renewed(table, parent, voxels)
-            if used + 2 > len(whom):
-                whom, after = np.append(whom, whom), np.append(after, after)
-            for root, partner in ((one, other), (other, one)):
-                whom[used], after[used] = partner, head[root]
-                head[root] = used
-                length[root] += 1
-                used += 1
+                apart = length[one] > 0 and length[other] > 0 and table[_slot(table, key)] == key
+                if not apart:
+                    if length[one] > length[other]:
+                        one, other = other, one
+                    parent[one] = other
+                    table, filled = _take_over(one, other, parent, length, head, whom, after, table, filled)
+            elif _add(table, key):
+                filled += 1
+                if 2 * filled > len(table):
+                    table, filled = _renewed(table, parent)
+                if used + 2 > len(whom):
+                    whom, after = np.append(whom, whom), np.append(after, after)
+                for root, partner in ((one, other), (other, one)):
+                    whom[used], after[used] = partner, head[root]
+                    head[root] = used
+                    length[root] += 1
+                    used += 1
         if joins:
             high -= 1
         else:
             low += 1
     for voxel in range(voxels):
         parent[voxel] = _find(parent, voxel)
+
+
+@compiled()
+def _take_over(
+    one: int,
+    other: int,
+    parent: NDArray,
+    length: NDArray,
+    head: NDArray,
+    whom: NDArray,
+    after: NDArray,
+    table: NDArray,
+    filled: int,
+) -> tuple[NDArray, int]:
+    """Keep a root apart from whom one that was joined to it is kept apart from; return the table anew."""
+    entry = head[one]
+    while entry >= 0:
+        following = after[entry]
+        # Otherwise both were kept apart from it.
+        if _add(table, _key(other, _find(parent, whom[entry]), len(parent))):
+            filled += 1
+            after[entry], head[other] = head[other], entry
+            length[other] += 1
+            if 2 * filled > len(table):
+                table, filled = _renewed(table, parent)
+        entry = following
+    return table, filled
 
 
 @compiled()
@@ -229,10 +244,10 @@ def _add(table: NDArray, key: int) -> bool:
 
 
 @compiled()
-def _renewed(table: NDArray, parent: NDArray, voxels: int) -> tuple[NDArray, int]:
+def _renewed(table: NDArray, parent: NDArray) -> tuple[NDArray, int]:
     """Return a table without the pairs of which one is no root any more, and how many are left."""
     kept = table[table >= 0]
-    filled = 0
+    voxels, filled = len(parent), 0
     for key in kept:
         one = key // voxels
         if parent[one] == one and parent[key - one * voxels] == key - one * voxels:
