@@ -11,17 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from funlib.geometry import Coordinate, Roi
 
-import dacapo
-from dacapo.errors import Stopped
+from benchmarks.timed_training import train
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
 from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
@@ -42,7 +37,7 @@ from dacapo.experiments.trainers import (
     SimpleAugmentConfig,
 )
 from dacapo.experiments.validation_scores import ValidationScores
-from dacapo.store.create_store import create_array_store, create_config_store, create_stats_store
+from dacapo.store.create_store import create_array_store, create_stats_store
 
 VOXEL_SIZE = Coordinate(500, 46, 46)  # tenths of a nanometre, because voxel sizes are whole numbers
 COARSER = Coordinate(1, 4, 4)  # the network works on pixels of 18.4 nm: mitochondria are 300 nm wide
@@ -56,14 +51,18 @@ def tiff(folder: Path, name: str) -> TiffArrayConfig:
     )
 
 
+def image(folder: Path) -> IntensitiesArrayConfig:
+    """Return the image, from 0 to 1."""
+    return IntensitiesArrayConfig("image", source_array_config=tiff(folder, "raw"), min=0, max=255)
+
+
 def dataset(folder: Path, name: str, first: int, last: int) -> RawGTDatasetConfig:
     """Return the sections from ``first`` up to and with ``last``."""
     sections = Roi((first, 0, 0), (last - first + 1, 1024, 1024)) * VOXEL_SIZE
-    raw = IntensitiesArrayConfig("image", source_array_config=tiff(folder, "raw"), min=0, max=255)
     labels = BinarizeArrayConfig(
         "truth", source_array_config=tiff(folder, "mitochondria"), groupings=[("mito", [1])]
     )
-    coarse_raw = ResampledArrayConfig("coarse_image", source_array_config=raw, downsample=COARSER)
+    coarse_raw = ResampledArrayConfig("coarse_image", source_array_config=image(folder), downsample=COARSER)
     coarse_labels = ResampledArrayConfig(
         "coarse_truth", source_array_config=labels, downsample=COARSER, interp_order=False
     )
@@ -133,31 +132,6 @@ def run_config(folder: Path) -> RunConfig:
     )
 
 
-@contextmanager
-def stop_after(minutes: float) -> Iterator[None]:
-    """Stop the training inside at a checkpoint, as a cluster would, once the time is over."""
-    timer = threading.Timer(minutes * 60, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.daemon = True
-    timer.start()
-    try:
-        with suppress(Stopped):
-            yield
-    finally:
-        timer.cancel()
-
-
-def train(folder: Path, results: Path, minutes: float) -> tuple[Run, ValidationScores]:
-    """Train for some minutes, validations included, and return the run and its scores."""
-    os.environ["DACAPO_RUNS_BASE_DIR"] = str(results)
-    os.environ["DACAPO_TYPE"] = "files"
-    config = run_config(folder.absolute())
-    create_config_store().store_run_config(config)
-    run = Run(config)
-    with stop_after(minutes):
-        dacapo.train_run(run)
-    return run, create_stats_store().retrieve_validation_scores(run)
-
-
 def curve(run: Run, scores: ValidationScores) -> str:
     """Return, for each validation, the minutes of training so far, the loss and the best Dice."""
     stats = create_stats_store().retrieve_training_stats(run)
@@ -193,11 +167,10 @@ def dice_at_full_resolution(run: Run, folder: Path, iteration: int, parameters: 
 
 def measure_in(folder: Path, results: Path, minutes: float) -> tuple[list[dict[str, str]], str]:
     """Return the rows of the benchmark and the curve."""
-    run, scores = train(folder, results, minutes)
+    trained = train(run_config(folder.absolute()), results, minutes)
+    run, scores = trained.run, trained.scores
     name = scores.labels.datasets[0]
-    best = scores.best(name, "mito__dice")
-    if best is None:
-        raise SystemExit("nothing was validated in that time; give it more  --minutes")
+    best = trained.chosen(name, "mito__dice")
     full = dice_at_full_resolution(run, folder.absolute(), best.iteration, best.parameters)
     row = {
         "bar": f"VNC mitochondria, {name.replace('_', ' ')}, Dice at the best checkpoint",

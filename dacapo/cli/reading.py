@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STATS_SHOWN = 10
 SUMMARY = ("metric", "first", "last", "least", "largest", "mean", "measured")
 SCORES_SHOWN = (
+    "mean_dice",
+    "mean_iou",
     "dice",
     "jaccard",
     "precision",

@@ -66,14 +66,16 @@ def sample_points_lie_in_the_image(config: Config) -> None:
 @check("datasplits")
 def there_is_something_to_train_on(config: Config) -> None:
     """A datasplit has datasets to train on, each a ``Dataset``."""
-    _demand_datasets(build(config), "train")
+    split: DataSplit = build(config)
+    demand(bool(split.train), "it has nothing to train on; its train list is empty")
+    _demand_are_datasets(split, "train")
 
 
 @check("datasplits")
-def there_is_something_to_validate_on(config: Config) -> None:
-    """A datasplit has datasets to validate on, each with ground truth."""
+def what_is_validated_on_has_ground_truth(config: Config) -> None:
+    """What a datasplit has to validate on, which may be nothing, are datasets with ground truth."""
     split: DataSplit = build(config)
-    _demand_datasets(split, "validate")
+    _demand_are_datasets(split, "validate")
     bare = [dataset.name for dataset in split.validate if dataset.gt is None]
     demand(not bare, f"{', '.join(bare)} of its datasets to validate on have no ground truth")
 
@@ -154,10 +156,8 @@ def _demand_fit(dataset: Dataset, what: str, array: Array) -> None:
     )
 
 
-def _demand_datasets(split: DataSplit, use: str) -> None:
-    datasets = getattr(split, use)
-    demand(bool(datasets), f"it has nothing to {use} on; its {use} list is empty")
-    strange = [type(d).__name__ for d in datasets if not isinstance(d, Dataset)]
+def _demand_are_datasets(split: DataSplit, use: str) -> None:
+    strange = [type(d).__name__ for d in getattr(split, use) if not isinstance(d, Dataset)]
     demand(not strange, f"among what it has to {use} on there are {', '.join(strange)}, which are no Dataset")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import click
+import every_verb
 import pytest
 
 from dacapo import registry as registry_module
@@ -224,3 +225,7 @@ def test_exit_codes_are_told(dacapo):
         "143 termin",
     ):
         assert code in told
+
+
+def test_faults_are_tried_on_every_verb_there_is():
+    assert every_verb.left_out() == set()

@@ -6,7 +6,9 @@ from dacapo.registry import namespace
 
 from .configs import (
     AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
     CrossEntropyLossConfig,
+    DiceLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
     HotDistanceTaskConfig,
@@ -14,13 +16,16 @@ from .configs import (
     LossConfig,
     MSELossConfig,
     OneHotTaskConfig,
+    PretrainedTaskConfig,
     TaskConfig,
 )
 from .task import Task
 
 __all__ = [
     "AffinitiesTaskConfig",
+    "CrossEntropyDiceLossConfig",
     "CrossEntropyLossConfig",
+    "DiceLossConfig",
     "DistanceTaskConfig",
     "DummyTaskConfig",
     "HotDistanceTaskConfig",
@@ -28,6 +33,7 @@ __all__ = [
     "LossConfig",
     "MSELossConfig",
     "OneHotTaskConfig",
+    "PretrainedTaskConfig",
     "Task",
     "TaskConfig",
 ]

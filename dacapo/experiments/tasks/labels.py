@@ -70,6 +70,14 @@ def of_channel(known: NDArray | None, channel: int) -> NDArray | None:
     return None if known is None else known[channel % len(known)]
 
 
+def without(ignored: int | None, labels: NDArray, known: NDArray | None) -> NDArray | None:
+    """Return where voxels count, which are known and do not have the label to ignore."""
+    if ignored is None:
+        return known
+    kept: NDArray = labels != ignored
+    return kept if known is None else kept & known
+
+
 def require_labels(labels: NDArray, num_classes: int, mask: NDArray | None, whose: str, remedy: str) -> None:
     """Raise ``InvalidLabels`` if voxels that count have labels other than 0 ... num_classes - 1."""
     if labels.dtype == bool or labels.size == 0:
@@ -88,4 +96,4 @@ def require_labels(labels: NDArray, num_classes: int, mask: NDArray | None, whos
 
 
 BINARY_REMEDY = "say with a BinarizeArrayConfig which ids make up which class"
-IDS_REMEDY = "renumber them, or name all classes in the task"
+IDS_REMEDY = "renumber them, name all classes in the task, or make one of them its ignore_label"

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from .configs import CrossEntropyDiceLossConfig
+
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 class Loss(ABC):
@@ -75,6 +80,48 @@ class CrossEntropyLoss(Loss):
         # What does not count is taken out before the exponential: not even NaN there gets through.
         logits = torch.where(counted.sum(dim=1, keepdim=True) > 0, prediction.float(), 0.0)
         return _mean(-torch.log_softmax(logits, dim=1), counted)
+
+
+class DiceLoss(Loss):
+    """What softmax probabilities and a one-hot target lack of full overlap, as a mean over classes.
+
+    The overlap of a class is soft Dice as in V-Net (Milletari et al. 2016), 2 sum(p t) / (sum(p^2) +
+    sum(t^2)), summed over all voxels of the batch.  A voxel whose own class's channel weighs 0 does not
+    count, nor does one of no class; all others count alike, since Dice is a ratio of voxels: a class
+    counts in the mean by the mean weight of its voxels, and one that the batch does not have not at all.
+    """
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return sum(w * (1 - dice)) / sum(w) over classes, w the mean weight of the voxels of a class."""
+        counted = target.float() if weight is None else target * weight
+        known = counted.sum(dim=1, keepdim=True) > 0
+        logits = torch.where(known, prediction.float(), 0.0)
+        found, truth = torch.softmax(logits, dim=1) * known, target.float() * known
+        axes = (0, *range(2, target.dim()))
+        overlap, sizes = 2 * (found * truth).sum(axes), (found.square() + truth.square()).sum(axes)
+        per_class = counted.sum(axes) / truth.sum(axes).clamp(min=_SMALLEST)
+        return _mean(1 - overlap / sizes.clamp(min=_SMALLEST), per_class)
+
+
+class CrossEntropyDiceLoss(CrossEntropyLoss):
+    """Cross-entropy and Dice, added up as in nnU-Net (Isensee et al. 2021).
+
+    There both count the same, and Dice leaves out the background; here no class is left out.
+    """
+
+    def __init__(self, config: CrossEntropyDiceLossConfig) -> None:
+        super().__init__(config)
+        self.ratio = config.dice_to_cross_entropy_ratio
+        self.dice = DiceLoss()
+
+    def compute(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the one plus ratio times the other."""
+        entropy = super().compute(prediction, target, weight)
+        return entropy + self.ratio * self.dice.compute(prediction, target, weight)
 
 
 class AffinitiesLoss(Loss):
@@ -151,5 +198,4 @@ def _mean(errors: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
     if weight is None:
         return errors.mean()
     # No test of the sum, which would make the device wait for it.
-    smallest = torch.finfo(torch.float32).tiny
-    return (errors * weight).sum() / weight.sum(dtype=torch.float32).clamp(min=smallest)
+    return (errors * weight).sum() / weight.sum(dtype=torch.float32).clamp(min=_SMALLEST)

@@ -17,11 +17,14 @@ class OneHotTask(Task):
     def __init__(self, config: OneHotTaskConfig) -> None:
         self._channels = tuple(config.classes)
         self.predictor = OneHotPredictor(
-            config.classes, config.kernel_size, config.balance_classes, config.clipmin, config.clipmax
-        )
+            config.classes, config.kernel_size, config.balance_classes, config.clipmin, config.clipmax,
+            config.weights_by_class, config.ignore_label,
+        )  # fmt: skip
         self.loss = build(config.loss_config)
         self.post_processor = ArgmaxPostProcessor()
-        self.evaluator = OneHotEvaluator(config.classes, config.clip_distance, config.tol_distance)
+        self.evaluator = OneHotEvaluator(
+            config.classes, config.clip_distance, config.tol_distance, config.ignore_label
+        )
 
     @property
     def channels(self) -> list[str]:

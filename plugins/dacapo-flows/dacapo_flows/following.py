@@ -15,7 +15,8 @@ from .diffusion import flows
 
 NDArray = np.ndarray[Any, Any]
 
-STEPS = 200  # each as long as the smallest side of a voxel; who still moves on then walks on
+STEPS = 200  # each as long as the smallest side of a voxel, besides those that long objects need
+ROUND = 20  # steps, after which who has not moved on has arrived
 REACH = 3  # voxels
 
 
@@ -76,13 +77,17 @@ def _with_strays(ids: NDArray, foreground: NDArray) -> NDArray:
     return np.where(stray & (away <= REACH), ids[tuple(nearest)], ids)
 
 
-def keep(ids: NDArray, flow: NDArray, voxel_size: Sequence[float], most: float | None, least: int) -> NDArray:
-    """Return the objects of enough voxels whose own flow differs by at most ``most`` from the predicted."""
-    counts = np.bincount(ids.ravel())
-    bad = counts < least
-    if most is not None and ids.any():
-        error = ((flows(ids, voxel_size) - flow) ** 2).sum(axis=0)
-        errors = np.bincount(ids.ravel(), error.ravel()) / np.maximum(counts, 1)
+def flow_errors(ids: NDArray, flow: NDArray, voxel_size: Sequence[float]) -> NDArray:
+    """Return, for each id, the mean square, over its voxels, of its own flow less the predicted."""
+    error = ((flows(ids, voxel_size) - flow) ** 2).sum(axis=0)
+    errors: NDArray = np.bincount(ids.ravel(), error.ravel()) / np.maximum(np.bincount(ids.ravel()), 1)
+    return errors
+
+
+def keep(ids: NDArray, errors: NDArray | None, most: float | None, least: int) -> NDArray:
+    """Return the objects of at least so many voxels, and of at most so much error where that is given."""
+    bad = np.bincount(ids.ravel()) < least
+    if errors is not None and most is not None:
         bad |= errors > most
     bad[0] = True
     kept: NDArray = np.where(bad[ids], 0, ids)
@@ -96,17 +101,17 @@ def _follow(pace: NDArray, starts: NDArray, steps: int) -> NDArray:
     ends = np.empty_like(starts)
     for index in range(len(starts)):
         z, y, x = float(starts[index, 0]), float(starts[index, 1]), float(starts[index, 2])
-        # Long objects take several rounds; the limit is for flows that go round in circles.
-        for _ in range(1 + (depth + height + width) // steps):
+        # The limit is for flows that go round in circles.
+        for _ in range((steps + depth + height + width) // ROUND):
             before = z, y, x
-            for _ in range(steps):
+            for _ in range(ROUND):
                 a, b, c = _at(pace, z, y, x)
                 if a * a + b * b + c * c < 1e-4:
                     break
                 z = min(max(z + a, 0.0), depth - 1.0)
                 y = min(max(y + b, 0.0), height - 1.0)
                 x = min(max(x + c, 0.0), width - 1.0)
-            if abs(z - before[0]) + abs(y - before[1]) + abs(x - before[2]) < REACH:
+            if abs(z - before[0]) + abs(y - before[1]) + abs(x - before[2]) < 0.5:
                 break
         ends[index, 0], ends[index, 1], ends[index, 2] = round(z), round(y), round(x)
     return ends

@@ -23,7 +23,7 @@ from dacapo.experiments.tasks.predictors import Predictor
 
 from .configs import FlowsPostProcessorParameters, FlowsTaskConfig
 from .diffusion import flows
-from .following import keep, part
+from .following import flow_errors, keep, part
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures import Architecture
@@ -188,10 +188,21 @@ class FlowsPostProcessor(PostProcessor):
 
     def segment(self, prediction: NDArray, parameters: FlowsPostProcessorParameters) -> NDArray:
         """Return ids of objects, counted from 1, and 0 where there is none; uint64."""
-        size = (1.0,) * self.config.dims if self.prediction is None else tuple(self.prediction.voxel_size)
-        flow, foreground = prediction[:-1], prediction[-1] > parameters.foreground_threshold
-        ids = part(flow, foreground, size)
-        return keep(ids, flow, size, parameters.flow_threshold, parameters.min_size).astype(np.uint64)
+        threshold, most = parameters.foreground_threshold, parameters.flow_threshold
+        ids = self.shared(self._part, prediction, threshold)
+        errors = None if most is None else self.shared(self._errors, prediction, threshold)
+        return keep(ids, errors, most, parameters.min_size).astype(np.uint64)
+
+    def _part(self, prediction: NDArray, threshold: float) -> NDArray:
+        return part(prediction[:-1], prediction[-1] > threshold, self._voxel_size)
+
+    def _errors(self, prediction: NDArray, threshold: float) -> NDArray:
+        ids = self.shared(self._part, prediction, threshold)
+        return flow_errors(ids, prediction[:-1], self._voxel_size)
+
+    @property
+    def _voxel_size(self) -> tuple[float, ...]:
+        return (1.0,) * self.config.dims if self.prediction is None else tuple(self.prediction.voxel_size)
 
 
 def _mean(errors: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

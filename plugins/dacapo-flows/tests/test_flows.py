@@ -111,7 +111,7 @@ def test_objects_of_fewer_voxels_than_make_a_sink_are_found() -> None:
     for label in (1, 2, 3):
         (only,) = np.unique(ids[labels == label])
         np.testing.assert_array_equal(ids == only, labels == label)
-    assert set(np.unique(labels[keep(ids, flow, (1, 1, 1), None, 10) > 0])) == {1, 2}
+    assert set(np.unique(labels[keep(ids, None, None, 10) > 0])) == {1, 2}
 
 
 def test_objects_whose_flow_is_another_are_left_out() -> None:
@@ -126,6 +126,25 @@ def test_objects_whose_flow_is_another_are_left_out() -> None:
     every, some = (task.post_processor.process(one).data for one in task.parameters)
     assert (every[false] > 0).any() and (some[false] > 0).mean() < (every[false] > 0).mean()
     assert len(np.unique(some)) - 1 >= len(np.unique(labels)) - 3
+
+
+def test_voxels_are_followed_once_for_all_flow_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = []
+
+    def counted(flow: Any, foreground: Any, voxel_size: Any) -> Any:
+        if foreground.size > 1:
+            followed.append(int(foreground.sum()))
+        return part(flow, foreground, voxel_size)
+
+    monkeypatch.setattr("dacapo_flows.task.part", counted)
+    task = build(FlowsTaskConfig("flows", foreground_thresholds=[0.3, 0.7], flow_thresholds=[None, 0.4, 1.0]))
+    labels = touching((24, 24, 24), 8)
+    prediction = task.predictor.create_target(array(labels))
+    prediction.data[3, labels == 3] = 0.5
+    task.post_processor.set_prediction(prediction)
+    for parameters in task.parameters:
+        task.post_processor.process(parameters)
+    assert followed == [np.count_nonzero(labels), np.count_nonzero(labels) - np.count_nonzero(labels == 3)]
 
 
 def test_nothing_is_found_where_there_is_no_foreground() -> None:

@@ -24,11 +24,7 @@ from dacapo.experiments.tasks import TaskConfig
 from dacapo.testing import conformance, tiny_run
 
 test_conformance = conformance(
-    [FlowsTaskConfig, FlowsTaskConfig("flat", dims=2, diameter=200), FlowsPostProcessorParameters(0)],
-    excused={
-        "a_perfect_prediction_beats_a_shuffled_one": "shuffled flows lead nowhere; where nothing is found "
-        "nothing is split: of the scores that look at one side only, voi_split is then 0"
-    },
+    [FlowsTaskConfig, FlowsTaskConfig("flat", dims=2, diameter=200), FlowsPostProcessorParameters(0)]
 )
 
 

@@ -7,7 +7,18 @@ import math
 import pytest
 import torch
 
-from dacapo.experiments.tasks.losses import CrossEntropyLoss, DummyLoss, HotDistanceLoss, Loss, MSELoss
+from dacapo.config import build
+from dacapo.errors import InvalidConfig
+from dacapo.experiments.tasks import CrossEntropyDiceLossConfig
+from dacapo.experiments.tasks.losses import (
+    CrossEntropyDiceLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    DummyLoss,
+    HotDistanceLoss,
+    Loss,
+    MSELoss,
+)
 
 
 def batch(*values: float) -> torch.Tensor:
@@ -67,7 +78,63 @@ def test_voxels_of_no_class_do_not_count() -> None:
     assert first.item() == pytest.approx(second.item())
 
 
-LOSSES = [MSELoss(), DummyLoss(), CrossEntropyLoss(), HotDistanceLoss()]
+def soft_dice(logits: torch.Tensor, ids: torch.Tensor, label: int, mask: torch.Tensor) -> float:
+    """Return the overlap of one class, written down voxel by voxel of those that count."""
+    p = logits.double().softmax(1)[:, label][mask]
+    t = (ids[mask] == label).double()
+    return float(2 * (p * t).sum() / ((p * p).sum() + (t * t).sum()))
+
+
+def test_dice_is_the_overlap_of_what_counts_averaged_over_classes_by_their_weights() -> None:
+    torch.manual_seed(5)
+    logits, ids, classes = torch.randn(2, 3, 9), torch.randint(0, 3, (2, 9)), torch.tensor([0.5, 1.0, 4.0])
+    mask = torch.rand(2, 9) < 0.6
+    dice = [soft_dice(logits, ids, label, mask) for label in range(3)]
+    alike = DiceLoss().compute(logits, one_hot(ids, 3), mask[:, None].expand(-1, 3, -1).float())
+    assert alike.item() == pytest.approx(1 - sum(dice) / 3, rel=1e-5)
+    weighted = DiceLoss().compute(logits, one_hot(ids, 3), (classes[ids] * mask)[:, None].expand(-1, 3, -1))
+    by_hand = sum(float(w) * (1 - d) for w, d in zip(classes, dice, strict=True)) / 5.5
+    assert weighted.item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_dice_of_the_truth_is_nothing_and_of_its_opposite_all() -> None:
+    target = one_hot(torch.randint(0, 2, (2, 5, 5, 5)), 2)
+    assert DiceLoss().compute(200 * target, target).item() == pytest.approx(0, abs=1e-6)
+    assert DiceLoss().compute(-200 * target, target).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_class_that_the_batch_does_not_have_is_left_out_of_dice() -> None:
+    torch.manual_seed(6)
+    logits, ids = torch.randn(1, 3, 8), torch.randint(0, 2, (1, 8))
+    everywhere = torch.ones(1, 8, dtype=torch.bool)
+    expected = 1 - sum(soft_dice(logits, ids, label, everywhere) for label in (0, 1)) / 2
+    assert DiceLoss().compute(logits, one_hot(ids, 3)).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.3])
+def test_cross_entropy_and_dice_are_added_up(ratio: float) -> None:
+    torch.manual_seed(7)
+    target, weight = one_hot(torch.randint(0, 3, (2, 4, 4)), 3), torch.rand(2, 1, 4, 4).expand(-1, 3, -1, -1)
+    logits = torch.randn(2, 3, 4, 4)
+    both = build(CrossEntropyDiceLossConfig(dice_to_cross_entropy_ratio=ratio))
+    one, other = (loss.compute(logits, target, weight) for loss in (CrossEntropyLoss(), DiceLoss()))
+    assert both.compute(logits, target, weight).item() == pytest.approx((one + ratio * other).item())
+
+
+@pytest.mark.parametrize("ratio", [-1.0, math.inf, math.nan])
+def test_a_ratio_that_makes_no_sense_is_refused(ratio: float) -> None:
+    with pytest.raises(InvalidConfig, match="dice_to_cross_entropy_ratio = .*: should be 0 or more"):
+        CrossEntropyDiceLossConfig(dice_to_cross_entropy_ratio=ratio)
+
+
+LOSSES = [
+    MSELoss(),
+    DummyLoss(),
+    CrossEntropyLoss(),
+    HotDistanceLoss(),
+    DiceLoss(),
+    CrossEntropyDiceLoss(CrossEntropyDiceLossConfig()),
+]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)

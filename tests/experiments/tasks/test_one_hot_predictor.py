@@ -57,6 +57,25 @@ def test_balancing_can_be_left_out() -> None:
     np.testing.assert_array_equal(weight.data[1], mask.astype(np.float32))
 
 
+def test_weights_of_classes_take_the_place_of_balancing() -> None:
+    predictor, gt, mask = OneHotPredictor(CLASSES, weights=[0.5, 1, 4]), array(ids()), ids(1) > 0
+    weight, _ = predictor.create_weight(gt, predictor.create_target(gt), array(mask), np.array([1, 1, 1]))
+    np.testing.assert_array_equal(weight.data[1], np.array([0.5, 1, 4])[gt.data] * mask)
+
+
+@pytest.mark.parametrize("label", [255, 1])
+def test_the_label_to_ignore_is_as_good_as_masked_out(label: int) -> None:
+    labels = ids()
+    labels[0, :2] = label
+    predictor, gt, mask = OneHotPredictor(CLASSES, ignore_label=label), array(labels), ids(1) > 0
+    known = mask & (labels != label)
+    for given, counted in ((None, labels != label), (array(mask), known)):
+        weight, counts = predictor.create_weight(gt, predictor.create_target(gt), given)
+        assert (weight.data[:, ~counted] == 0).all() and (weight.data[:, counted] > 0).all()
+        assert counts.tolist() == [((labels == c) & counted).sum() for c in range(3)]
+        np.testing.assert_array_equal(counts, predictor.class_counts(gt, given))
+
+
 def test_ids_of_no_class_are_refused_unless_masked_out() -> None:
     labels = ids().astype(np.int64)
     labels[0, 0, :2] = -1, 9

@@ -150,12 +150,16 @@ class Spy(NumpyArray):
 
     def __init__(self, like: NumpyArray) -> None:
         super().__init__(like.data, like.voxel_size, like.offset)
-        self.largest, self.lock = 0, threading.Lock()
+        self.reads, self.lock = [0], threading.Lock()
+
+    @property
+    def largest(self) -> int:
+        return max(self.reads)
 
     def _read(self, slices: tuple[slice, ...]) -> np.ndarray:
         data = super()._read(slices)
         with self.lock:
-            self.largest = max(self.largest, data.size)
+            self.reads.append(data.size)
         return data
 
 
@@ -227,3 +231,55 @@ def test_parameters_are_values() -> None:
         parameters.threshold = 2  # type: ignore[misc]
     with pytest.raises(InvalidConfig, match="threshold = 'high': should be a number"):
         ThresholdPostProcessorParameters(1, threshold="high")  # type: ignore[arg-type]
+
+
+class Costly(ThresholdPostProcessor):
+    """Makes something of the prediction for each threshold's sign, and counts how often."""
+
+    is_blockwise = False
+
+    def __init__(self) -> None:
+        super().__init__([-0.5, -0.1, 0.1, 0.5])
+        self.made: list[tuple[int, float]] = []
+
+    def segment(self, prediction: np.ndarray, parameters: ThresholdPostProcessorParameters) -> np.ndarray:
+        scaled = self.shared(self.scaled, prediction, 2.0 if parameters.threshold > 0 else 1.0)
+        return (scaled > parameters.threshold).astype(np.uint8)
+
+    def scaled(self, prediction: np.ndarray, factor: float) -> np.ndarray:
+        self.made.append((prediction.size, factor))
+        return prediction * factor
+
+
+def test_parameter_sets_share_what_does_not_depend_on_them() -> None:
+    processor, given = Costly(), Spy(prediction())
+    for _ in range(2):  # what one prediction left is not taken for another's
+        processor.set_prediction(given)
+        for parameters in processor.enumerate_parameters():
+            factor = 2 if parameters.threshold > 0 else 1
+            np.testing.assert_array_equal(
+                processor.process(parameters).data, given.data * factor > parameters.threshold
+            )
+    once = [(given.data.size, 1.0), (given.data.size, 2.0)]
+    assert [one for one in processor.made if one[0] > 3] == once * 2
+
+
+def test_a_prediction_of_one_block_is_read_once_for_all_parameter_sets() -> None:
+    given, processor = Spy(prediction()), ThresholdPostProcessor()
+    processor.set_prediction(given)
+    for parameters in processor.enumerate_parameters():
+        processor.process(parameters)
+    assert given.reads.count(given.data.size) == 1
+    processor.release()
+    with pytest.raises(InvalidRequest, match="call set_prediction"):
+        processor.process(ThresholdPostProcessorParameters(0))
+
+
+def test_nothing_is_shared_between_blocks() -> None:
+    processor, given = Costly(), prediction()
+    processor.is_blockwise = True
+    processor.set_prediction(given)
+    for parameters in processor.enumerate_parameters():
+        factor = 2 if parameters.threshold > 0 else 1
+        parts = processor.process(parameters, num_workers=2, chunk_size=(7, 8, 9)).data
+        np.testing.assert_array_equal(parts, given.data * factor > parameters.threshold)

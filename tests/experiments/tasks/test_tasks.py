@@ -18,6 +18,9 @@ from dacapo.errors import InvalidConfig
 from dacapo.experiments.architectures import DummyArchitectureConfig
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.tasks import (
+    CrossEntropyDiceLossConfig,
+    CrossEntropyLossConfig,
+    DiceLossConfig,
     DistanceTaskConfig,
     DummyTaskConfig,
     HotDistanceTaskConfig,
@@ -213,3 +216,75 @@ def test_documents_without_a_loss_have_the_usual_one() -> None:
     document = documents.write(DistanceTaskConfig("distance", **DISTANCE))
     del document["loss_config"]
     assert documents.read(document, TaskConfig) == DistanceTaskConfig("distance", **DISTANCE)
+
+
+def classes(**rest: Any) -> OneHotTaskConfig:
+    return OneHotTaskConfig("classes", classes=["background", "mito", "er"], **rest)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLossConfig(), DiceLossConfig(), CrossEntropyDiceLossConfig()])
+@pytest.mark.parametrize("weights", [None, {"mito": 3.0}])
+def test_what_is_ignored_is_neither_learned_nor_scored(loss: Any, weights: Any) -> None:
+    task = build(classes(loss_config=loss, class_weights=weights, ignore_label=9))
+    labels = np.random.default_rng(0).integers(0, 3, (6, 7, 8)).astype(np.uint8)
+    labels[:, 2:4] = 9
+    gt = NumpyArray(labels, (8, 8, 8))
+    target = task.predictor.create_target(gt)
+    weight, _ = task.predictor.create_weight(gt, target)
+    logits = torch.randn(1, 3, 6, 7, 8).requires_grad_()
+    given = [torch.from_numpy(np.array(one.data))[None] for one in (target, weight)]
+    (gradient,) = torch.autograd.grad(task.loss.compute(logits, *given), logits)
+    assert not gradient[:, :, :, 2:4].any() and gradient[:, :, :, 4:].all()
+    found = np.where(labels == 9, 0, labels).astype(np.uint8)
+    scores = task.evaluator.evaluate(NumpyArray(found, (8, 8, 8)), gt)
+    assert scores.mean_iou == scores.background__precision == 1
+    assert np.sum(scores.confusion) == (labels != 9).sum()
+
+
+def test_class_weights_are_those_of_torch() -> None:
+    by_name, in_order = classes(class_weights={"er": 4, "mito": 0.5}), classes(class_weights=[1, 0.5, 4])
+    labels = np.random.default_rng(1).integers(0, 3, (4, 5, 6)).astype(np.uint8)
+    logits, gt = torch.randn(1, 3, 4, 5, 6), NumpyArray(labels, (8, 8, 8))
+    expected = torch.nn.functional.cross_entropy(
+        logits, torch.from_numpy(labels).long()[None], weight=torch.tensor([1, 0.5, 4])
+    )
+    for config in (by_name, in_order):
+        assert (
+            documents.read(documents.from_json(documents.to_json(documents.write(config))), TaskConfig)
+            == config
+        )
+        task = build(config)
+        target = task.predictor.create_target(gt)
+        weight, _ = task.predictor.create_weight(gt, target)
+        given = [torch.from_numpy(np.array(one.data))[None] for one in (target, weight)]
+        assert task.loss.compute(logits, *given).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0, 2.0], {"other": 1.0}, [1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, math.inf, 1.0]]
+)
+def test_class_weights_that_do_not_fit_are_refused(weights: Any) -> None:
+    with pytest.raises(InvalidConfig, match="'classes': class_weights = .*: should be"):
+        classes(class_weights=weights)
+
+
+def test_documents_of_older_versions_are_one_hot_tasks() -> None:
+    document = {"__type__": "OneHotTaskConfig", "name": "old", "classes": ["a", "b"], "kernel_size": None}
+    config = documents.read(document, TaskConfig)
+    assert config == OneHotTaskConfig("old", classes=["a", "b"]) and build(config).channels == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("config", "mask_distances", "lowest"),
+    [(DistanceTaskConfig, True, -1), (HotDistanceTaskConfig, False, -1), (InnerDistanceTaskConfig, True, 0)],
+)
+def test_tasks_of_distances_share_their_fields_and_keep_their_defaults(
+    config: Any, mask_distances: bool, lowest: float
+) -> None:
+    made = config("name", channels=["a"], clip_distance=1, tol_distance=1)
+    assert (made.scale_factor, made.mask_distances, made.clipmin, made.clipmax) == (
+        1, mask_distances, 0.05, 0.95,
+    )  # fmt: skip
+    assert made.replace(thresholds=[lowest]).thresholds == [lowest]
+    with pytest.raises(InvalidConfig, match=f"thresholds = .*: should lie between {lowest} and 1"):
+        made.replace(thresholds=[lowest - 0.1])

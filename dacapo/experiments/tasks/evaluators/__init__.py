@@ -15,6 +15,7 @@ from .scores import (
     EvaluationScores,
     InstanceEvaluationScores,
     MultiChannelBinarySegmentationEvaluationScores,
+    OneHotEvaluationScores,
     score,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "InstanceEvaluationScores",
     "InstanceEvaluator",
     "MultiChannelBinarySegmentationEvaluationScores",
+    "OneHotEvaluationScores",
     "OneHotEvaluator",
     "score",
 ]

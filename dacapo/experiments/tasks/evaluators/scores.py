@@ -85,7 +85,9 @@ class BinarySegmentationEvaluationScores(EvaluationScores):
     """How well one class was found, voxel by voxel."""
 
     dice: float = score("2 TP / (2 TP + FP + FN); NaN only if both are empty.", FRACTION, "high")
-    jaccard: float = score("TP / (TP + FP + FN); NaN only if both are empty.", FRACTION, "high")
+    jaccard: float = score(
+        "Intersection over union (IoU), TP / (TP + FP + FN); NaN only if both are empty.", FRACTION, "high"
+    )
     hausdorff: float = score(
         "The largest distance of any positive to the nearest of the other; 0 if both are empty.",
         LENGTH,
@@ -201,6 +203,57 @@ class MultiChannelBinarySegmentationEvaluationScores(EvaluationScores):
     def example(cls) -> Self:
         """Return the scores of one channel."""
         return cls(channel_scores=[("a", BinarySegmentationEvaluationScores())])
+
+
+AS = f"{SEPARATOR}as_"
+
+
+@attrs.define(kw_only=True)
+class OneHotEvaluationScores(MultiChannelBinarySegmentationEvaluationScores):
+    """How well voxels were told apart by class: each class against all others, and all of them.
+
+    Means are over the classes that truth or test have, the background like any other; NaN if nothing
+    counts.  The confusion matrix has a criterion ``<class>__as_<class>`` for each of its elements: how
+    many voxels that are of the first class, by the truth, were said to be of the second.
+    """
+
+    confusion: list[list[int]] = field(
+        "Voxels of each class of the truth (rows) and the test (columns).", factory=list
+    )
+    mean_dice: float = score("The mean of dice over classes.", FRACTION, "high", store_best=True)
+    mean_iou: float = score("The mean of jaccard over classes.", FRACTION, "high", store_best=True)
+
+    @property
+    def criteria(self) -> list[str]:  # type: ignore[override]
+        """All scores of each class, the means, and the confusion matrix row by row."""
+        classes = [channel for channel, _ in self.channel_scores]
+        pairs = [f"{true}{AS}{found}" for true in classes for found in classes]
+        return [*super().criteria, "mean_dice", "mean_iou", *pairs]
+
+    @classmethod
+    def meaning(cls, criterion: str) -> Meaning:
+        """Return how to read a score, whatever the classes are called."""
+        single = criterion.rpartition(SEPARATOR)[2]
+        if criterion in ("mean_dice", "mean_iou"):
+            found: Meaning = getattr(attrs.fields(cls), criterion).metadata["meaning"]
+            return found
+        if AS in criterion and single not in BinarySegmentationEvaluationScores.criteria:
+            true, _, said = criterion.partition(AS)
+            return Meaning((0.0, math.inf), higher_is_better=true == said)
+        return super().meaning(criterion)
+
+    def __getattr__(self, criterion: str) -> float:
+        classes = [channel for channel, _ in self.channel_scores]
+        true, _, said = criterion.partition(AS)
+        if true in classes and said in classes:
+            row = self.confusion[classes.index(true)] if self.confusion else [math.nan] * len(classes)
+            return float(row[classes.index(said)])
+        return super().__getattr__(criterion)
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the scores of two classes."""
+        return cls(channel_scores=[(name, BinarySegmentationEvaluationScores()) for name in ("a", "b")])
 
 
 @attrs.define(kw_only=True)

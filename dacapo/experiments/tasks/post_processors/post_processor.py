@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -18,6 +18,7 @@ from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArra
 from .parameters import PostProcessorParameters
 
 NDArray = np.ndarray[Any, Any]
+Made = TypeVar("Made")
 
 _BLOCK_VOXELS = 128**3
 
@@ -30,8 +31,13 @@ class PostProcessor(ABC):
     """
 
     prediction: Array | None = None
+    # What becomes of a block (channel, spatial...) before it is segmented, each voxel by itself.
+    evidence: Callable[[NDArray], NDArray] = staticmethod(lambda block: block)
     # Whether it does not matter to a voxel how the volume is cut; otherwise it is segmented as a whole.
     is_blockwise: bool = True
+    # What parameter sets share: the prediction, if it is a single block, and what was made of it.
+    _whole: NDArray | None = None
+    _shared: dict[str, tuple[tuple[Hashable, ...], Any]] | None = None
 
     @abstractmethod
     def enumerate_parameters(self) -> Iterable[PostProcessorParameters]:
@@ -43,7 +49,46 @@ class PostProcessor(ABC):
 
     def set_prediction(self, prediction: Array) -> None:
         """Say which prediction the next calls of ``process`` segment; nothing is read yet."""
+        self.release()
         self.prediction = prediction
+
+    def context(self, parameters: Any) -> float:
+        """Return how far around a voxel, in world units, matters to it; infinite for the whole volume."""
+        return 0.0 if self.is_blockwise else math.inf
+
+    def smoothed(self, prediction: NDArray, deviation: float) -> NDArray:
+        """Return the prediction smoothed by a Gaussian, in world units, once for all parameter sets."""
+        return self.shared(self._smooth, prediction, deviation) if deviation else prediction
+
+    def _smooth(self, prediction: NDArray, deviation: float) -> NDArray:
+        # Imported here, so that parameters can be read without scipy.
+        from .cleaning import smoothed
+
+        return smoothed(prediction, deviation, self._given_prediction().voxel_size)
+
+    def release(self) -> None:
+        """Let go of the prediction and of all that was made of it."""
+        self.prediction = self._whole = self._shared = None
+
+    def shared(self, make: Callable[..., Made], prediction: NDArray, *arguments: Hashable) -> Made:
+        """Return ``make(prediction, *arguments)``, made once for the parameter sets that agree in them.
+
+        For ``segment``, with the prediction it was given, where something costs much and does not
+        depend on all parameters; what is returned must not be changed.  The latest value of each
+        ``make`` is held until another prediction is set, so let the parameters that it depends on
+        vary slowest.  One block of several is gone before the next parameter set comes: nothing
+        is held of it.
+        """
+        if prediction is not self._whole:
+            return make(prediction, *arguments)
+        held = self._shared if self._shared is not None else {}
+        name = f"{make.__module__}.{make.__qualname__}"
+        if name not in held or held[name][0] != arguments:
+            held.pop(name, None)  # so that there are never two
+            self._shared = held
+            held[name] = arguments, make(prediction, *arguments)
+        made: Made = held[name][1]
+        return made
 
     def process(
         self,
@@ -57,20 +102,35 @@ class PostProcessor(ABC):
         ``output`` is a writable array of the same region and voxel size, or an identifier with
         ``container`` and ``dataset`` of one to be made; None keeps the segmentation in memory.
         Only ``num_workers`` blocks of ``chunk_size`` voxels are held at a time, rounded up so
-        that no two write to the same chunk.
+        that no two write to the same chunk.  A single block is read once and held until
+        ``release``, or until another prediction is set.
         """
         prediction = self._given_prediction()
         made = self._output(prediction, parameters, output)
         target: Any = made  # one that can be written to
-        blocks = split(target, chunk_size) if self.is_blockwise else [target.roi]
+        context = self.context(parameters)
+        blocks = [target.roi] if math.isinf(context) else list(split(target, chunk_size))
+        if len(blocks) == 1 and self._whole is None:
+            self._whole = self._read(prediction, target.roi)
+        whole = self._whole if len(blocks) == 1 else None
+        margin = _in_voxels(0.0 if whole is not None else context, prediction.voxel_size)
 
         def segment(block: Roi) -> None:
-            target[block] = self.segment(_channels_first(prediction, block), parameters)
+            if whole is not None:
+                target[block] = self.segment(whole, parameters)
+                return
+            seen = block.grow(margin, margin).intersect(prediction.roi)
+            labels = self.segment(self._read(prediction, seen), parameters)
+            target[block] = labels[_within(seen, block, prediction.voxel_size)]
 
         with ThreadPoolExecutor(num_workers) as pool:
             for _ in pool.map(segment, blocks):
                 pass  # what failed in a block is raised here
         return made
+
+    def _read(self, prediction: Array, block: Roi) -> NDArray:
+        data: NDArray = prediction[block]
+        return self.evidence(data if prediction.num_channels is not None else data[np.newaxis])
 
     def _given_prediction(self) -> Array:
         if self.prediction is None:
@@ -89,7 +149,7 @@ class PostProcessor(ABC):
                 )
             return output
         voxel = Roi(prediction.offset, prediction.voxel_size)
-        sample = self.segment(_channels_first(prediction, voxel), parameters)
+        sample = self.segment(self._read(prediction, voxel), parameters)
         channels = sample.shape[: sample.ndim - prediction.dims]
         shape = (*channels, *prediction.spatial_shape)
         spatial = prediction.axis_names[prediction.channel_dims :]
@@ -132,6 +192,12 @@ def require_floats(prediction: Array, meaning: str) -> None:
         )
 
 
-def _channels_first(prediction: Array, block: Roi) -> NDArray:
-    data: NDArray = prediction[block]
-    return data if prediction.num_channels is not None else data[np.newaxis]
+def _within(seen: Roi, block: Roi, voxel_size: Coordinate) -> Any:
+    """Return where a block lies in what is seen of it."""
+    begin, shape = (block.offset - seen.offset) / voxel_size, block.shape / voxel_size
+    return (..., *(slice(first, first + size) for first, size in zip(begin, shape, strict=True)))
+
+
+def _in_voxels(distance: float, voxel_size: Coordinate) -> Coordinate:
+    """Return a distance along each axis, in world units, rounded up to whole voxels."""
+    return Coordinate(math.ceil(distance / step) * step for step in voxel_size)

@@ -14,7 +14,7 @@ from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArra
 from dacapo.experiments.model import Model
 
 from ..balance import class_weights, count_classes
-from ..labels import IDS_REMEDY, of_channel, read_ids, read_mask, require_labels
+from ..labels import IDS_REMEDY, of_channel, read_ids, read_mask, require_labels, without
 from .head import convolution
 from .predictor import Predictor, channels_like, weigh
 
@@ -28,7 +28,8 @@ class OneHotPredictor(Predictor):
     """Predicts one channel per class: logits in training, probabilities (softmax) in eval mode.
 
     Ground truth has the ids 0 ... n - 1.  A voxel of any other id belongs to no class; it must be
-    masked out.  ``kernel_size`` is the width of the last convolution, which is not padded.
+    masked out, or have the ``ignore_label``, which is as good.  ``kernel_size`` is the width of the last
+    convolution, which is not padded.  ``weights`` of the classes take the place of balancing.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class OneHotPredictor(Predictor):
         balance_classes: bool = True,
         clipmin: float = 0.05,
         clipmax: float = 0.95,
+        weights: Sequence[float] | None = None,
+        ignore_label: int | None = None,
     ) -> None:
         self.classes = list(classes)
         self.kernel_size = kernel_size or 1
         self.balance_classes = balance_classes
         self.clipmin, self.clipmax = clipmin, clipmax
+        self.weights, self.ignore_label = weights, ignore_label
 
     def create_model(self, architecture: Architecture) -> Model:
         """Return the backbone with a convolution to one channel per class, and softmax in eval mode."""
@@ -66,7 +70,7 @@ class OneHotPredictor(Predictor):
     ) -> tuple[NumpyArray, NDArray]:
         """Return the weight of each voxel, the same in all channels; see ``Predictor``.
 
-        Without ``balance_classes`` every voxel that counts weighs 1.
+        Without weights and ``balance_classes`` every voxel that counts weighs 1.
         """
         ids, known = self._read(gt, mask, target.roi)
         counts = (
@@ -74,10 +78,7 @@ class OneHotPredictor(Predictor):
             if moving_class_counts is None
             else moving_class_counts
         )
-        per_class = np.ones(len(self.classes), np.float32)
-        if self.balance_classes:
-            per_class = class_weights(counts, self.clipmin, self.clipmax)
-        weight = weigh(ids, per_class, known)
+        weight = weigh(ids, self._per_class(counts), known)
         shared = np.broadcast_to(weight, (len(self.classes), *ids.shape))
         return channels_like(shared, gt, "one-hot weight", target.roi), counts
 
@@ -91,8 +92,15 @@ class OneHotPredictor(Predictor):
         """Probabilities, one channel per class."""
         return ProbabilityArray(self.classes)
 
+    def _per_class(self, counts: NDArray) -> NDArray:
+        if self.weights is not None:
+            return np.array(self.weights, np.float32)
+        if self.balance_classes:
+            return class_weights(counts, self.clipmin, self.clipmax)
+        return np.ones(len(self.classes), np.float32)
+
     def _read(self, gt: Array, mask: Array | None, roi: Roi | None = None) -> tuple[NDArray, NDArray | None]:
         ids = read_ids(gt, roi)
-        known = of_channel(read_mask(mask, roi or gt.roi), 0)
+        known = without(self.ignore_label, ids, of_channel(read_mask(mask, roi or gt.roi), 0))
         require_labels(ids, len(self.classes), known, gt.name, IDS_REMEDY)
         return ids, known
