@@ -36,6 +36,7 @@ NAMES = (
     "patch_reading",
     "scores",
     "validation",
+    "targets",
     "prediction",
     "training_loop",
 )

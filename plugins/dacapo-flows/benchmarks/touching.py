@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.timed_training import Trained, train
 from dacapo_flows import FlowsTaskConfig
 from scipy.ndimage import gaussian_filter
 
 import dacapo
+from benchmarks.timed_training import Trained, train
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.bf16 import computes_bf16
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
