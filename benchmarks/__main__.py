@@ -35,6 +35,7 @@ NAMES = (
     "augmentation",
     "patch_reading",
     "scores",
+    "validation",
     "targets",
     "prediction",
     "training_loop",

@@ -26,7 +26,7 @@ from dacapo.experiments.datasplits.datasets.arrays import (
     ZarrArrayConfig,
 )
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
-from dacapo.experiments.starts import FileStartConfig
+from dacapo.experiments.starts import CosemStartConfig, FileStartConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
     DistanceTaskConfig,
@@ -106,8 +106,8 @@ INSTANCES = [
     ZarrArrayConfig("zarr", file_name=FOLDER / "all.zarr", dataset="train/raw"),
 ]
 OFFERED = {registry.load(kind, name) for kind, name in registry.offers if "." not in name}
-# A server is needed for this one: tests/store/test_mongo.py runs the suite on it.
-OTHERS = {type(config) for config in INSTANCES} | {MongoBackend}
+# A server is needed for these: tests/store/test_mongo.py and experiments/starts/test_cosem.py run the checks.
+OTHERS = {type(config) for config in INSTANCES} | {CosemStartConfig, MongoBackend}
 ALSO = (AffinitiesTaskConfig, CNNectomeUNetConfig, PatchTrainerConfig, SimpleAugmentConfig)
 TYPES = sorted(
     (one for one in OFFERED if one not in OTHERS or one in ALSO),
@@ -148,6 +148,17 @@ def test_what_is_excused_has_to_fail():
     [(name, error)] = failures(config, {"is_light": "for a reason"})
     assert name == "is_light"
     assert "was excused, and passes" in str(error)
+
+
+def test_checks_compute_by_one_thread(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setitem(checks, "is_light", lambda config: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        assert not list(failures(MSELossConfig()))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_excuses_are_for_checks_that_there_are_and_have_reasons():

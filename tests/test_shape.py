@@ -32,8 +32,8 @@ FLOORS = [
      "dacapo.experiments.validation_scores", "dacapo.experiments"),
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
-    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.delivery",
-     "dacapo.worker", "dacapo.plot", "dacapo"),
+    ("dacapo.train", "dacapo.validate", "dacapo.search", "dacapo.predict", "dacapo.predict_local",
+     "dacapo.delivery", "dacapo.worker", "dacapo.plot", "dacapo"),
     ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
 ]  # fmt: skip
 

@@ -48,6 +48,22 @@ class StartConfig(InitialWeightsConfig):
 
 
 @attrs.define
+class CosemStartConfig(StartConfig):
+    """Begin with a network of the COSEM project: ``CosemStartConfig("setup04", "1820500")``.
+
+    Needs the extra ``cosem``, and a network connection the first time.  The weights fit the network
+    ``CosemUNet``; heads are matched by the labels of COSEM, such as ``mito`` or ``er_mem``.
+    """
+
+    start_type = implemented_by("dacapo.experiments.starts.cosem_start:CosemStart")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the start from the network with most classes."""
+        return cls("setup04", "1820500")
+
+
+@attrs.define
 class FileStartConfig(InitialWeightsConfig):
     """Begin with the weights in a file: safetensors, or a state dict that torch saved.
 

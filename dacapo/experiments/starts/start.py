@@ -102,12 +102,13 @@ class Start:
         if not self.partial or not (fitting or rows):
             require_fit(self.whose, mine, theirs)
         model.load_state_dict({**own, **fitting, **head})
-        labels = tuple(new_head or ())
-        taken = {labels[new] for new in rows} if rows is not None else set(labels if old_head else ())
+        labels = tuple(new_head or ()) if old_head else ()
+        whole = all(key in fitting for key in mine if is_of_head(key))
+        taken = {labels[new] for new in rows} if rows is not None else set(labels if whole else ())
         return LoadedWeights(
             tuple(key for key in own if key in fitting),
             tuple(label for label in labels if label in taken),
-            tuple(label for label in labels if label not in taken) if rows is not None else (),
+            tuple(label for label in labels if label not in taken),
             tuple(key for key in mine if key not in fitting),
             tuple(key for key in theirs if key not in fitting),
             self.whose,

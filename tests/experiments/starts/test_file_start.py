@@ -103,6 +103,15 @@ def test_what_does_not_fit_is_left_out_and_named_if_a_part_is_enough(tmp_path):
     assert "3 not used: chain.1.weight; chain.1.bias; extra" in str(loaded)
 
 
+def test_a_head_of_another_shape_is_not_said_to_be_taken_over(tmp_path):
+    old, new = model(2, seed=1), model(2, seed=2)
+    state = old.state_dict() | {"chain.1.weight": torch.ones(2, 4, 3, 3)}
+    torch.save(state, tmp_path / "weights.pt")
+    loaded = begin(new, tmp_path / "weights.pt", ("a", "b"), channels=["a", "b"], partial=True)
+    assert (loaded.labels, loaded.new_labels) == ((), ("a", "b"))
+    assert loaded.new_tensors == loaded.unused == ("chain.1.weight",)
+
+
 def test_a_file_of_which_nothing_fits_is_an_error(tmp_path):
     # bug B50: a line in a log there, and training from scratch
     new, fresh = model(seed=2), model(seed=2)

@@ -10,10 +10,10 @@ import pytest
 import SimpleITK
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.distance import cdist
+from scored import binary_scores
 from skimage.metrics import variation_of_information
 
 from dacapo.experiments.tasks.evaluators import BinarySegmentationEvaluationScores
-from dacapo.experiments.tasks.evaluators.binary_scores import binary_scores
 
 CLIP, TOLERANCE = 30.0, 9.0
 CRITERIA = BinarySegmentationEvaluationScores.criteria

@@ -1,4 +1,4 @@
-"""All scores of one binary volume against another, from counts and distances that add up slab by slab."""
+"""All scores of one binary volume against another, from sums that are added up slab by slab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from funlib.geometry import Roi
 
 from .scores import BinarySegmentationEvaluationScores
-from .slabs import in_slices, longest_axis, sizes_in_slices, with_what_follows
+from .slabs import in_slices, with_what_follows
 from .surface_distances import NOWHERE, SurfaceDistances, first_positives
 
 NDArray = np.ndarray[Any, Any]
@@ -83,22 +83,6 @@ def compare_slabs(
     for slab, following in with_what_follows(slabs, step_back, nothing):
         for comparison, pair, behind in zip(found, read(slab), following, strict=True):
             comparison.add(*pair, behind)
-
-
-def binary_scores(
-    truth: NDArray,
-    test: NDArray,
-    voxel_size: Sequence[float],
-    clip_distance: float,
-    tol_distance: float,
-    mask: NDArray | None = None,
-) -> BinarySegmentationEvaluationScores:
-    """Return all scores of a boolean volume in memory; distances are in the units of ``voxel_size``."""
-    axis = longest_axis(truth.shape)
-    comparison = Comparison.empty(sizes_in_slices(voxel_size, axis), clip_distance, tol_distance)
-    pair = masked(truth, test, mask, axis)
-    comparison.add(*pair, np.full((2, *pair[0].shape[1:]), NOWHERE, np.int32))
-    return scores_of(comparison)
 
 
 def masked(truth: NDArray, test: NDArray, mask: NDArray | None, axis: int) -> Slab:

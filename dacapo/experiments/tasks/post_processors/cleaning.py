@@ -79,8 +79,10 @@ def _neighbours(holes: NDArray, ids: NDArray) -> Iterable[tuple[int, int]]:
 
 def without_small(ids: NDArray, least: int) -> NDArray:
     """Return ids, counted anew from 1, without those of fewer than ``least`` voxels; uint64."""
-    few = fastremap.renumber(ids, in_place=False)[0]
-    names = np.bincount(few.ravel()) >= max(least, 1)
+    few = ids
+    if ids.max(initial=0) > 2 * ids.size:  # a table of all up to the largest would not pay
+        few = fastremap.renumber(ids, in_place=False)[0]
+    names = np.bincount(few.ravel().astype(np.int64, copy=False)) >= max(least, 1)
     names[:1] = False
     counted = np.where(names, np.cumsum(names), 0).astype(np.uint64)
     made: NDArray = counted[few]
