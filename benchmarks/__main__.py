@@ -35,6 +35,8 @@ NAMES = (
     "augmentation",
     "patch_reading",
     "scores",
+    "validation",
+    "targets",
     "prediction",
     "training_loop",
 )

@@ -30,12 +30,14 @@ from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.tasks import (
     AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
     DistanceTaskConfig,
     HotDistanceTaskConfig,
     InnerDistanceTaskConfig,
     OneHotTaskConfig,
     TaskConfig,
 )
+from dacapo.experiments.tasks.post_processors import SeededWatershedPostProcessorParameters
 from dacapo.experiments.trainers import IntensityAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
 
 SIZE, SPACING, VOXEL = 96, 16, (8, 8, 8)
@@ -72,11 +74,16 @@ def store(folder: Path) -> None:
             array[array.roi] = data
 
 
+def finds_objects(task: TaskConfig) -> bool:
+    """Say whether a task learns from ids of cells."""
+    return isinstance(task, AffinitiesTaskConfig) or getattr(task, "post_processing", None) is not None
+
+
 def truth(folder: Path, volume: str, task: TaskConfig) -> ArrayConfig:
     """Return what a task learns from."""
-    dataset = "ids" if isinstance(task, AffinitiesTaskConfig) else "kinds"
+    dataset = "ids" if finds_objects(task) else "kinds"
     array = ZarrArrayConfig(f"{volume} {dataset}", file_name=folder / f"{volume}.zarr", dataset=dataset)
-    if isinstance(task, AffinitiesTaskConfig | OneHotTaskConfig):
+    if finds_objects(task) or isinstance(task, OneHotTaskConfig):
         return array
     groups = [(name, [label]) for label, name in enumerate(CLASSES, 1)]
     return BinarizeArrayConfig(f"{volume} truth", source_array_config=array, groupings=groups)
@@ -131,6 +138,15 @@ def tasks() -> list[TaskConfig]:
         HotDistanceTaskConfig("hot distances", **DISTANCES),
         InnerDistanceTaskConfig("inner distances", **DISTANCES),
         OneHotTaskConfig("one-hot", classes=["none", *CLASSES]),
+        OneHotTaskConfig(
+            "one-hot by Dice too", classes=["none", *CLASSES], loss_config=CrossEntropyDiceLossConfig()
+        ),
+        DistanceTaskConfig(
+            "objects from distances",
+            **{**DISTANCES, "channels": ["cell"], "thresholds": [-0.1, 0.0, 0.1]},
+            post_processing=SeededWatershedPostProcessorParameters(0, min_size=20),
+            sweep={"seed_threshold": [0.2, 0.3, 0.4, 0.5]},
+        ),
         AffinitiesTaskConfig("affinities", neighborhood=NEIGHBORS + FAR),
         AffinitiesTaskConfig(
             "affinities with lsds", neighborhood=NEIGHBORS + FAR, lsds=True, num_lsd_voxels=6

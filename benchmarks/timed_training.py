@@ -52,7 +52,7 @@ class Trained:
 
     def chosen(self, dataset: str, criterion: str) -> Best:
         """Return the best on a dataset."""
-        best = self.scores.best(dataset, criterion)
+        best = self.scores.best(dataset, criterion) if self.scores.iterations else None
         if best is None:
             raise SystemExit(f"{self.run.name}: nothing was validated in that time; give it more  --minutes")
         return best

@@ -22,7 +22,7 @@ from .errors import BrokenPlugin
 
 PREFIX = "dacapo."
 HOME = "dacapo"
-NOT_CONFIGS = ("stores", "commands")
+NOT_CONFIGS = ("networks", "stores", "commands")
 _MARK = f"[{PREFIX}".encode()
 _ENDINGS = (".dist-info", ".egg-info", "EGG-INFO")
 _ENTRY = re.compile(r"(?P<name>[^=\s#;\[][^=]*?)\s*=\s*(?P<target>[\w.]+\s*:\s*[\w.]+)\s*(\[.*\])?\s*")

@@ -56,6 +56,11 @@ class DaCapoConfig:
         "Where code runs: {type: LocalTorch, config: {device: cpu}}.",
         factory=lambda: {"type": "LocalTorch", "config": {}},
     )
+    allow_imports: list[str] = field(
+        "Modules, with those below them, whose networks may be imported because a config names them by "
+        "import path; importing runs their code.",
+        factory=list,
+    )
     lease_seconds: float = field(
         "After how many seconds without a sign of life others may take a run.", default=60.0
     )

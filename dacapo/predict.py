@@ -54,7 +54,11 @@ def predict(
     from .experiments.datasplits.datasets.arrays.zarr_container import is_there, location
     from .experiments.run import Run
 
-    run = run_name if isinstance(run_name, Run) else Run(create_config_store().retrieve_run_config(run_name))
+    run: Run = (
+        run_name
+        if isinstance(run_name, Run)
+        else Run(create_config_store().retrieve_run_config(run_name), load_starter_model=False)
+    )
     run.ready("predict")
     if num_workers < 1:
         raise InvalidRequest(f"num_workers = {num_workers}: should be at least 1")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MOST_PER_TILE = 5 * 2**28
 AHEAD = 2
 TOLERANCE = 0.02
+WORTH_A_CHECK = 4  # tiles: what bfloat16 saves on fewer is less than the check of it costs
 
 
 def predict(
@@ -135,8 +136,7 @@ def _chosen(
         raise InvalidRequest(f"precision = {precision!r}: should be 'auto', 'fp32' or 'bf16'")
     if precision == "bf16":
         return torch.bfloat16
-    # One tile alone would be done by the time the check is.
-    if precision == "fp32" or len(tiling) < 2 or not computes_bf16(device):
+    if precision == "fp32" or len(tiling) < WORTH_A_CHECK or not computes_bf16(device):
         return None
     block = _read(raw, tiling[len(tiling) // 2])
     exact, rough = (Network(model, device, dtype)(block) for dtype in (None, torch.bfloat16))

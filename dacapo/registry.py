@@ -28,6 +28,7 @@ HOMES = {"ModelZooConfig": "dacapo-bioimageio"}
 KINDS = (
     "tasks",
     "architectures",
+    "networks",
     "trainers",
     "augments",
     "datasplits",

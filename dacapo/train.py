@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
-from .errors import InvalidRequest, Stopped, StoreUnreachable
+from .errors import InvalidRequest, NotFound, Stopped, StoreUnreachable
 from .progress import Progress
 from .stopping import StopRequest, stop_requests
 from .store.create_store import (
@@ -94,9 +95,11 @@ class _Session:
 
     def go(self, stop: StopRequest, save_snapshots: bool) -> None:
         run = self.run
-        run.model.to(self.device)
         self.delivery.deliver_spool()
         iteration = run.resume(self.stats_store, self.weights_store)
+        run.model.to(self.device)
+        if run.loaded is not None:
+            self._note(f"began with {run.loaded.whose}: {run.loaded}")
         self.delivery.begin()
         run.move_optimizer(self.device)
         # What earlier epochs recorded beyond where this one begins does not count any more.
@@ -105,6 +108,13 @@ class _Session:
         self._train(iteration, stop, save_snapshots)
         self.delivery.finish(stop)
         self.stats_store.compact(run)
+
+    def _note(self, text: str) -> None:
+        """Add a note to the stored config of the run, if it is stored, and has none of that text."""
+        store = create_config_store()
+        with suppress(NotFound):
+            if all(note.text != text for note in store.notes("runs", self.run)):
+                store.note("runs", self.run, text)
 
     def _train(self, iteration: int, stop: StopRequest, save_snapshots: bool) -> None:
         """Train from an iteration to the end."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
 from .config import build
-from .errors import InvalidArray, InvalidRequest
+from .errors import InvalidArray, InvalidLabels, InvalidRequest
+from .experiments.score_labels import ScoreLabels
 from .progress import Progress
+from .search import Search, space_of
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import (
     create_array_store,
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from .experiments.datasplits.datasets import Dataset
     from .experiments.datasplits.datasets.arrays.array import Array
     from .experiments.run import Run
+    from .experiments.tasks.post_processors import PostProcessorParameters
     from .experiments.validation_scores import ValidationIterationScores, ValidationScores
     from .store.lease import Lease
     from .store.stats_store import StatsStore
@@ -34,8 +40,9 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     """Validate a checkpoint of the stored run of that name and return its scores.
 
     Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a
-    datasplit config whose validation datasets are used instead of the run's own.  Raises
-    ``NotFound`` for an unknown run or checkpoint.
+    datasplit config whose validation datasets are used instead of the run's own.  With ``search``
+    it goes on from the parameter sets of the task, see ``validate_run``.  Raises ``NotFound`` for an
+    unknown run or checkpoint.
     """
     # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
     from .experiments.run import Run
@@ -44,7 +51,8 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     run.ready("validate")
     with take_lease(run, "validate") as lease:
         weights_store = create_weights_store()
-        if iteration != 0 or weights_store.latest_iteration(run) is not None:
+        run.load_starter_model = iteration == 0 and weights_store.latest_iteration(run) is None
+        if not run.load_starter_model:
             run.load_weights(weights_store.retrieve_weights(run, iteration))
         stats_store = create_stats_store()
         run.training_stats = stats_store.retrieve_training_stats(run)
@@ -59,14 +67,17 @@ def validate_run(
     *,
     device: str | None = None,
     keep_all: bool = False,
+    search: Search | None = None,
     lease: Lease | None = None,
 ) -> ValidationIterationScores:
     """Validate the weights that the run holds now as those of ``iteration``, and store the scores.
 
     Every parameter set of the task is tried on one and the same prediction.  Predictions and
     segmentations go to the run's validation container; those of earlier iterations that are the
-    best of nothing are removed unless ``keep_all`` is given.  Raises ``InvalidRequest`` if there
-    is nothing to validate on, and without a ``lease`` ``LeaseHeld`` if somebody else has the run.
+    best of nothing are removed unless ``keep_all`` is given.  A ``search`` tries more sets, whose
+    scores are stored like those of the others; of their segmentations only the best is kept.  Raises
+    ``InvalidRequest`` if there is nothing to validate on, and without a ``lease`` ``LeaseHeld`` if
+    somebody else has the run.
     """
     from .experiments.validation_scores import ValidationIterationScores  # see validate
 
@@ -79,13 +90,26 @@ def validate_run(
     if lease is None:
         with take_lease(run, "validate") as lease:
             return validate_run(
-                run, iteration, datasets_config, device=device, keep_all=keep_all, lease=lease
+                run, iteration, datasets_config, device=device, keep_all=keep_all, search=search, lease=lease
+            )
+    if search is not None:  # what would stop it is said before anything is predicted
+        space_of(run.task.parameters)
+        if search.criterion not in run.validation_scores.criteria:
+            raise InvalidRequest(
+                f"run {run.key}: there is no score {search.criterion!r} to search by; choose from "
+                f"{', '.join(run.validation_scores.criteria)}"
             )
     device = device or str(create_compute_context().device)
     run.model.to(device)
     lease.check()
-    rows = [_validate_dataset(run, iteration, dataset, device) for dataset in datasets]
-    scores = ValidationIterationScores(iteration, rows)
+    trials = [_Trials(run, iteration, dataset, device) for dataset in datasets]
+    if search is None:
+        tried = list(run.task.parameters)
+        rows = [one.of_all(tried) for one in trials]
+    else:
+        tried, rows = _searched(run, trials, search)
+    labels = ScoreLabels.of(datasets, tried, run.task.evaluation_scores)
+    scores = ValidationIterationScores(iteration, rows, labels)
     if datasets_config is not None:
         return scores  # other datasets than the run's own: their scores would mix up its labels
     run.validation_scores.add_iteration_scores(scores)
@@ -119,8 +143,73 @@ def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore)
                 )
 
 
-def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -> list[list[float]]:
-    """Return, for each parameter set, the score of each criterion on one dataset."""
+class _Trials:
+    """A dataset with its prediction, on which parameter sets are tried."""
+
+    def __init__(self, run: Run, iteration: int, dataset: Dataset, device: str) -> None:
+        self.run, self.iteration, self.dataset = run, iteration, dataset
+        self.truth, self.prediction = _predicted(run, iteration, dataset, device)
+        # A copy each, so that each holds what parameter sets share of its own prediction.
+        self.post_processor = copy.copy(run.task.post_processor)
+
+    def of_all(self, sets: list[PostProcessorParameters]) -> list[list[float]]:
+        """Return, for each parameter set, the score of each criterion."""
+        try:
+            return [self.of(one) for one in sets]
+        finally:
+            self.post_processor.release()
+
+    def of(self, parameters: PostProcessorParameters, keep: bool = True) -> list[float]:
+        """Return the scores of a parameter set; its segmentation is written, or forgotten."""
+        if self.post_processor.prediction is None:
+            self.post_processor.set_prediction(self.prediction)
+        where = None
+        if keep:
+            where = create_array_store().validation_output_array(
+                self.run.key, self.iteration, parameters, self.dataset
+            )
+        output = self.post_processor.process(parameters, where)
+        try:
+            scores = self.run.task.evaluator.evaluate(output, self.truth, self.dataset.mask)
+        except InvalidLabels as error:
+            raise InvalidLabels(f"validation dataset {self.dataset.name!r}: {error}") from error
+        return [float(getattr(scores, criterion)) for criterion in self.run.validation_scores.criteria]
+
+
+def _searched(
+    run: Run, trials: list[_Trials], search: Search
+) -> tuple[list[PostProcessorParameters], list[list[list[float]]]]:
+    """Return the parameter sets that a search tries, and their scores on each dataset."""
+    grid = run.task.parameters
+    higher_is_better = run.task.evaluator.higher_is_better(search.criterion)
+    at = run.validation_scores.criteria.index(search.criterion)
+    columns: list[list[list[float]]] = []
+
+    def score(parameters: PostProcessorParameters) -> float:
+        columns.append([one.of(parameters, keep=parameters in grid) for one in trials])
+        return _mean([row[at] for row in columns[-1]])
+
+    try:
+        tried = list(search.over(grid, score, higher_is_better))
+        values = [_mean([row[at] for row in column]) for column in columns]
+        order = [i for i, value in enumerate(values) if not math.isnan(value)]
+        best = max(order, key=lambda i: values[i] if higher_is_better else -values[i], default=0)
+        if best >= len(grid):
+            for one in trials:
+                one.of(tried[best])
+    finally:
+        for one in trials:
+            one.post_processor.release()
+    return tried, [list(rows) for rows in zip(*columns, strict=True)]
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else math.nan
+
+
+def _predicted(run: Run, iteration: int, dataset: Dataset, device: str) -> tuple[Array, Array]:
+    """Return the ground truth of a dataset, and the prediction of it, in the run's container."""
     # Imported here: the verbs are imported by everyone, torch and zarr only by who computes.
     from .predict_local import predict
 
@@ -129,7 +218,6 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
         raise InvalidRequest(
             f"run {run.key}: validation dataset {dataset.name!r} has no ground truth; give it gt_config"
         )
-    arrays = create_array_store()
     output_voxel_size = run.model.scale(dataset.raw.voxel_size)
     if truth.voxel_size != output_voxel_size:
         raise InvalidArray(
@@ -137,27 +225,16 @@ def _validate_dataset(run: Run, iteration: int, dataset: Dataset, device: str) -
             f"{tuple(truth.voxel_size)}, the prediction {tuple(output_voxel_size)}; bring it there "
             "with a ResampledArrayConfig"
         )
-    roi = truth.roi
-    identifier = arrays.validation_prediction_array(run.key, iteration, dataset)
-    prediction = _new_array(identifier, truth, run.model.num_out_channels, "float32")
+    where = create_array_store().validation_prediction_array(run.key, iteration, dataset)
+    prediction = _new_array(where, truth, run.model.num_out_channels, "float32")
     with Progress(f"validating {run.key} at {iteration} on {dataset.name}", 1, unit="tile") as progress:
 
         def show(done: int, total: int) -> None:
             progress.total = total
             progress.to(done)
 
-        predict(run.model, dataset.raw, prediction, roi, device=device, progress=show)
-    run.task.post_processor.set_prediction(prediction)
-    rows = []
-    try:
-        for parameters in run.task.parameters:
-            where = arrays.validation_output_array(run.key, iteration, parameters, dataset)
-            output = run.task.post_processor.process(parameters, where)
-            scores = run.task.evaluator.evaluate(output, truth, dataset.mask)
-            rows.append([float(getattr(scores, criterion)) for criterion in run.validation_scores.criteria])
-    finally:
-        run.task.post_processor.release()
-    return rows
+        predict(run.model, dataset.raw, prediction, truth.roi, device=device, progress=show)
+    return truth, prediction
 
 
 def _new_array(where: LocalArrayIdentifier, like: Array, channels: int, dtype: str) -> Array:

@@ -16,7 +16,7 @@ from dacapo.testing import tiny_run
 DEVICE = ("--device", "cpu")
 PARTS = ("task", "architecture", "trainer", "datasplit", "dataset", "array")
 OF_A_PART = (
-    ("create", "part.yaml"),
+    ("create", "a_part.yaml"),
     ("list", "--json"),
     ("show", "part"),
     ("diff", "part", "part"),
@@ -109,4 +109,4 @@ def write_files() -> None:
     dataset = config.datasplit_config.train_configs[0]
     parts = {part: getattr(config, f"{part}_config") for part in PARTS[:4]}
     for part, one in {**parts, "dataset": dataset, "array": dataset.raw_config}.items():
-        Path(f"{part}.yaml").write_text(yaml.safe_dump(write(one.replace(name=part))))
+        Path(f"a_{part}.yaml").write_text(yaml.safe_dump(write(one.replace(name=part))))

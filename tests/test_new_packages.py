@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from dacapo.cli import cli
 from dacapo.cli.plugin_new import sorts
 
-CHECKED = ("array", "command", "compute-context", "loss", "store")  # the quick ones
+CHECKED = ("array", "command", "compute-context", "loss", "start", "store")  # the quick ones
 
 
 def run(*words: object, **environment: str) -> str:

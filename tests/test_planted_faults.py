@@ -102,9 +102,21 @@ def test_faulty_commands_are_caught():
     assert list(caught(credulous)) == ["a_command_refuses_strange_options"]
 
 
+def test_faulty_factories_are_caught():
+    def silent(width: int) -> None:
+        pass
+
+    def strict(width: int, /) -> None:
+        """Take a width, but not by name."""
+
+    assert list(caught(silent)) == ["a_factory_explains_itself"]
+    assert "width cannot be given by name" in str(caught(strict)["a_factory_takes_named_arguments"])
+
+
 def test_nearly_every_check_has_a_fault_planted_for_it():
     meant = {checks_of_one[0] for checks_of_one in CAUGHT.values()}
     elsewhere = {"is_offered", "is_light", "a_store_is_offered", "a_store_says_where_it_is"}
+    elsewhere |= {"a_factory_explains_itself", "a_factory_takes_named_arguments"}
     elsewhere |= {"a_command_explains_itself", "a_command_refuses_strange_options"}
     # What these two demand is done by DaCapo for all types; the suite of stores has tests of its own.
     by_us = {"survives_absence", "has_provenance"}

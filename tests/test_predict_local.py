@@ -335,6 +335,10 @@ def test_bfloat16_is_used_only_where_its_result_holds(monkeypatch):
     monkeypatch.setattr(predict_local, "computes_bf16", lambda device: True)
     auto = predict(model, raw, tile_shape=(40, 40)).data
     np.testing.assert_array_equal(auto, rough)
+    low, cpu = image((100, 44)), torch.device("cpu")
+    assert 1 < len(predict_local.plan(model, low, None, cpu, (100, 60))) < 4  # so few that no check pays
+    few, certain = (predict(model, low, tile_shape=(100, 60), precision=p).data for p in ("auto", "fp32"))
+    np.testing.assert_array_equal(few, certain)
 
     class Fragile(Foreign):
         def module(self):

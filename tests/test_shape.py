@@ -12,6 +12,7 @@ import attrs
 import dacapo
 from dacapo import errors
 from dacapo.config import Config
+from dacapo.discovery import NOT_CONFIGS
 from dacapo.registry import KINDS, import_target
 
 ROOT = Path(dacapo.__file__).parent
@@ -31,8 +32,8 @@ FLOORS = [
      "dacapo.experiments.validation_scores", "dacapo.experiments"),
     ("dacapo.store", "dacapo.compute_context"),
     ("dacapo.experiments.run",),
-    ("dacapo.train", "dacapo.validate", "dacapo.predict", "dacapo.predict_local", "dacapo.delivery",
-     "dacapo.worker", "dacapo.plot", "dacapo"),
+    ("dacapo.train", "dacapo.validate", "dacapo.search", "dacapo.predict", "dacapo.predict_local",
+     "dacapo.delivery", "dacapo.worker", "dacapo.plot", "dacapo"),
     ("dacapo.cli", "dacapo.testing", "dacapo.demo", "dacapo.__main__"),
 ]  # fmt: skip
 
@@ -195,6 +196,7 @@ def test_every_config_class_is_offered():
         "FileArrayConfig",
         "InitialWeightsConfig",
         "PostProcessorParameters",
+        "SurfaceTaskConfig",
         "EvaluationScores",
     }
     abstract |= {
@@ -247,7 +249,7 @@ def test_the_tree_at_the_top_of_errors_is_complete():
 
 def test_every_field_of_every_config_explains_itself():
     for kind, table in entry_points().items():
-        if kind in ("commands", "stores"):
+        if kind in NOT_CONFIGS:
             continue
         for target in table.values():
             for one in attrs.fields(import_target(target)):

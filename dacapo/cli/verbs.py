@@ -41,14 +41,32 @@ def train(run: str, no_validation: bool, no_snapshots: bool, device: str | None)
 @click.option("-w", "--num-workers", type=int, hidden=True, help="Does nothing any more.")
 @click.option("-dt", "--output-dtype", hidden=True, help="Does nothing any more.")
 @click.option("-ow", "--overwrite", is_flag=True, hidden=True, help="Does nothing any more.")
+@click.option("--search", metavar="CRITERION", help="Go on and search the parameters that are best by it.")
+@click.option("--trials", type=int, default=50, show_default=True, help="How many a search tries.")
+@click.option("--seconds", type=float, help="How long a search goes on at most.")
 @device_option
 @json_option
-def validate(run: str, iteration: int, device: str | None, as_json: bool, **ignored: Any) -> None:
-    """Validate a checkpoint of a run: score it under every set of parameters, and keep the scores."""
+def validate(
+    run: str,
+    iteration: int,
+    search: str | None,
+    trials: int,
+    seconds: float | None,
+    device: str | None,
+    as_json: bool,
+    **ignored: Any,
+) -> None:
+    """Validate a checkpoint of a run: score it under every set of parameters, and keep the scores.
+
+    A search needs  pip install 'dacapo[search]'  and looks between the least and the greatest values
+    of the sets.
+    """
+    from dacapo.search import Search
     from dacapo.store.create_store import create_stats_store
     from dacapo.validate import validate as validate_run_of_name
 
-    validate_run_of_name(run, iteration, device=device)
+    sought = None if search is None else Search(search, trials, seconds)
+    validate_run_of_name(run, iteration, device=device, search=sought)
     scores = create_stats_store().retrieve_validation_scores(run)
     if as_json:
         axes = (scores.labels.datasets, scores.parameter_names, scores.criteria)

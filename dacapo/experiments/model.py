@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from funlib.geometry import Coordinate
 from torch import Tensor, nn
 
-from dacapo.errors import ShapeError
+from dacapo.errors import InvalidConfig, ShapeError
 from dacapo.experiments.state_dict import require_fit, without_duplicates
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Model(nn.Module):
         self.input_shape = Coordinate(architecture.input_shape)
         self.eval_input_shape = self.input_shape + Coordinate(architecture.eval_shape_increase)
         self._output_shapes: dict[Coordinate, tuple[int, Coordinate]] = {}
+        self._still: list[nn.Module] = []
         self.num_out_channels, self.output_shape = self.compute_output_shape(self.input_shape)
 
     @property
@@ -66,6 +68,34 @@ class Model(nn.Module):
             return prediction
         # Near its ends an activation needs more digits than autocast leaves.
         return self.eval_activation(prediction.to(torch.promote_types(prediction.dtype, torch.float32)))
+
+    def freeze(self, patterns: Sequence[str]) -> list[str]:
+        """Keep parameters as they are from now on, and return their names.
+
+        A pattern is a name as ``named_parameters`` has it, where ``*`` stands for anything: ``chain.0.*``
+        is the whole backbone.  Layers of which all is frozen keep their running statistics, too.
+        Raises ``InvalidConfig`` for a pattern that fits nothing, and if nothing would be left to train.
+        """
+        if not patterns:
+            return []
+        parameters = dict(self.named_parameters())
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in parameters):
+                raise InvalidConfig(f"{pattern!r} is the name of no parameter; there are {_some(parameters)}")
+        frozen = [name for name in parameters if any(fnmatchcase(name, one) for one in patterns)]
+        for name in frozen:
+            parameters[name].requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in parameters.values()):
+            raise InvalidConfig(f"{', '.join(map(repr, patterns))} freezes all, and leaves nothing to train")
+        self._still = [layer for layer in self.modules() if _stands_still(layer)]
+        return frozen
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and predicting; what is frozen always does as in predicting."""
+        super().train(mode)
+        for layer in self._still:
+            layer.eval()
+        return self
 
     def scale(self, voxel_size: Coordinate) -> Coordinate:
         """Return the voxel size of the prediction for that of the raw image."""
@@ -138,3 +168,18 @@ class Model(nn.Module):
         if strict:
             require_fit("the weights", self.state_dict(), weights)
         return super().load_state_dict(weights, strict, assign)
+
+
+def _stands_still(layer: nn.Module) -> bool:
+    """Say whether a layer has running statistics, and parameters of which none is trained."""
+    own = list(layer.parameters(recurse=False))
+    running = getattr(layer, "running_mean", None) is not None
+    return running and bool(own) and not any(parameter.requires_grad for parameter in own)
+
+
+def _some(names: Mapping[str, Any], most: int = 12) -> str:
+    """List names, those at both ends if there are many: backbone and head."""
+    listed = list(names)
+    if len(listed) > most:
+        listed = [*listed[: most // 2], "...", *listed[-most // 2 :]]
+    return ", ".join(listed)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from dacapo.config import UnknownConfig, build, unknown_parts
-from dacapo.errors import DacapoError, InvalidRequest, NotFound, NotReady, StoreError
+from dacapo.errors import DacapoError, InvalidConfig, InvalidRequest, NotFound, NotReady, StoreError
 from dacapo.experiments.run_config import RunConfig, parts
 from dacapo.experiments.state_dict import fitting_optimizer_state
 from dacapo.experiments.training_stats import TrainingStats
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dacapo.experiments.architectures import Architecture
     from dacapo.experiments.datasplits import DataSplit
     from dacapo.experiments.model import Model
-    from dacapo.experiments.starts import Start
+    from dacapo.experiments.starts import LoadedWeights, Start
     from dacapo.experiments.tasks.task import Task
     from dacapo.experiments.trainers import Trainer
     from dacapo.store.stats_store import StatsStore
@@ -52,6 +53,7 @@ class Run:
         self.config = run_config
         self.load_starter_model = load_starter_model
         self.training_stats = TrainingStats()
+        self.loaded: LoadedWeights | None = None  # what the start put into the model, once that is made
 
     @property
     def name(self) -> str:
@@ -128,15 +130,27 @@ class Run:
         from dacapo.experiments.random_state import seeded
 
         with seeded(self.seed):
-            model = self.task.create_model(self.architecture)
-        if self.start is not None:
-            self._start_from(self.start, model)
+            create = self.task.create_model if self.load_starter_model else self.task.create_blank_model
+            model = create(self.architecture)
+        if self.start is not None and self.load_starter_model:
+            self.loaded = self._start_from(self.start, model)
+        try:
+            model.freeze(self.config.freeze)
+        except InvalidConfig as error:
+            self.config.refuse("freeze", str(error))
         return model
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        """What the trainer changes the weights of the model with."""
-        return self.trainer.create_optimizer(self.model)
+        """What the trainer changes the weights of the model with, those that are not frozen."""
+        optimizer = self.trainer.create_optimizer(self.model)
+        for group in optimizer.param_groups:
+            # Not all trainers leave out what is frozen, and some name their parameters in a list beside.
+            trained = [parameter.requires_grad for parameter in group["params"]]
+            for key in ("params", "param_names"):
+                if key in group:
+                    group[key] = list(compress(group[key], trained))
+        return optimizer
 
     @cached_property
     def validation_scores(self) -> ValidationScores:
@@ -256,6 +270,8 @@ class Run:
         recorded = self.training_stats.trained_until()
         iteration = weights_store.latest_iteration(self)
         checkpoint = ""
+        # Whose weights it began with may be gone by now, and they would be replaced anyway.
+        self.load_starter_model &= iteration is None
         if iteration is None:
             self._refuse_lost_weights(recorded, weights_store)
             iteration = 0
@@ -309,15 +325,16 @@ class Run:
 
         seed_everything(self.seed)
 
-    def _start_from(self, start: Start, model: Model) -> None:
+    def _start_from(self, start: Start, model: Model) -> LoadedWeights:
         """Load the weights of a start, matching heads by their channels."""
         from dacapo.experiments.starts import InitialWeights  # not before there is a start: imports torch
 
         brought = start.bring()
         if brought is None:
-            weights = create_weights_store().retrieve_weights_by(start.run, start.criterion)
-            brought = InitialWeights(weights.model, self._channels_of(start.run))
-        start.initialize_weights(model, brought.tensors, brought.channels, self.task.channels)
+            brought = InitialWeights(_weights_of(start), self._channels_of(start.run))
+        loaded = start.initialize_weights(model, brought.tensors, brought.channels, self.task.channels)
+        logger.info("run %s begins with %s: %s", self.key, loaded.whose, loaded)
+        return loaded
 
     def _channels_of(self, run_name: str) -> list[str] | None:
         try:
@@ -328,3 +345,13 @@ class Run:
             return None
         task: Task = build(config.task_config)
         return list(task.channels)
+
+
+def _weights_of(start: Start) -> dict[str, Any]:
+    """Return the weights of the run and checkpoint that a start names."""
+    store = create_weights_store()
+    try:
+        return store.retrieve_weights_by(start.run, start.criterion).model
+    except NotFound as error:
+        there = ", ".join(store.backend.blob_runs()) or "none"
+        raise NotFound(f"{start.whose} cannot be had: {error}. Runs with checkpoints are: {there}") from error

@@ -40,6 +40,11 @@ class RunConfig(Config):
         "Keep a checkpoint every so many iterations; None keeps them at validations only.", default=None
     )
     seed: int = field("Everything random in the run follows from it and the repetition.", default=0)
+    freeze: list[str] = field(
+        "Parameters to leave as they are, by patterns of their names, each of which has to fit something: "
+        "'chain.0.*' is the backbone, 'chain.1.*' the head.",
+        factory=list,
+    )
 
     def check(self) -> None:
         if self.repetition < 0:

@@ -10,8 +10,8 @@ from dacapo.errors import ShapeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-HEAD = "chain.1."
-_OLD_NAMES = {"prediction_head.": HEAD, "architecture.": "chain.0.", "0.": "chain.0.", "1.": HEAD}
+BACKBONE, HEAD = "chain.0.", "chain.1."
+_OLD_NAMES = {"prediction_head.": HEAD, "architecture.": BACKBONE, "0.": BACKBONE, "1.": HEAD}
 
 
 def without_duplicates(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,6 +29,22 @@ def without_duplicates(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {twins.get(key, key): tensor for key, tensor in weights.items() if twins.get(key) not in weights}
 
 
+def named_as_in(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names that a model has for them, each tensor once.
+
+    Their own names may have the prefixes of wrappers before them, or be those of the backbone alone.
+    """
+    forms = [weights]
+    while (first := {key.partition(".")[0] for key in forms[-1] if "." in key}) and len(first) == 1:
+        prefix = f"{first.pop()}."
+        if not all(key.startswith(prefix) for key in forms[-1]):
+            break
+        forms.append({key.removeprefix(prefix): tensor for key, tensor in forms[-1].items()})
+    forms += [{BACKBONE + key: tensor for key, tensor in form.items()} for form in forms]
+    # The first of the best: they stay as they are if that fits no worse.
+    return max(map(without_duplicates, forms), key=lambda form: len(form.keys() & own.keys()))
+
+
 def is_of_head(key: str) -> bool:
     """Say whether a tensor belongs to the head, not to the backbone."""
     return key.startswith(HEAD)
@@ -44,8 +60,12 @@ def require_fit(whose: str, own: Mapping[str, Tensor], weights: Mapping[str, Ten
         if key in weights and weights[key].shape != own[key].shape
     ]
     if found := misshapen + absent + strange:
-        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        raise ShapeError(f"{whose} do not fit the model: {shown}")
+        raise ShapeError(f"{whose} do not fit the model: {first_of(found)}")
+
+
+def first_of(found: list[str]) -> str:
+    """Return the first of many, and how many more there are, in one text."""
+    return "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
 
 
 def fitting_optimizer_state(own: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any] | None:

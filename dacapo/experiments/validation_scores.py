@@ -65,7 +65,7 @@ class ValidationScores:
     ``parameters`` are the post-processor's parameter sets, ``datasets`` the validation
     datasets (or their names), ``evaluation_scores`` tells criteria and their directions.
     An iteration that is validated again replaces its older scores; older iterations may
-    be added later.
+    be added later.  Parameter sets that are new to the labels, because they were searched, join them.
     """
 
     def __init__(
@@ -154,8 +154,21 @@ class ValidationScores:
 
     def add_iteration_scores(self, iteration_scores: ValidationIterationScores) -> None:
         """Add the scores of an iteration, in place of those it may have had."""
+        if iteration_scores.labels is not None:
+            self._widen(iteration_scores.labels.parameters)
         self._arrays[iteration_scores.iteration] = iteration_scores.array(self.labels)
         self._journal.append(iteration_scores.iteration)
+
+    def _widen(self, parameters: Iterable[Any]) -> None:
+        """Give the labels those parameter sets that they lack; earlier iterations have NaN there."""
+        news = [one for one in parameters if str(one) not in self.labels.parameter_names]
+        if news:
+            self.labels = attrs.evolve(self.labels, parameters=(*self.labels.parameters, *news))
+            more = ((0, 0), (0, len(news)), (0, 0))
+            self._arrays = {
+                iteration: np.pad(array, more, constant_values=np.nan)
+                for iteration, array in self._arrays.items()
+            }
 
     def added_since(self, mark: int) -> tuple[int, list[int]]:
         """Return the iterations added after ``mark``, and the mark to ask with next time."""

@@ -18,6 +18,10 @@ _DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, V
            TypeError, AttributeError)  # fmt: skip
 
 
+# What people call the state of the network, in the dicts that they save.
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+
+
 class _Pickled:
     """Stands for the class whose objects earlier versions stored: its attributes and nothing else."""
 
@@ -30,16 +34,23 @@ class _Pickled:
 _Pickled.__module__, _Pickled.__qualname__ = "dacapo.store.weights_store", "Weights"
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """Return the tensors of a model by name.
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file, or of a state dict in a file of torch, wrapped or not.
 
-    The file is of safetensors if it is called so, else of torch: a state dict, or a checkpoint that
-    holds one.  Raises ``MissingData`` where there is none, else what ``read_checkpoint`` raises.
+    Raises ``MissingData`` if there is no such file, ``CorruptData`` if it holds none, or anything
+    that would have to be run.
     """
+    path = path.expanduser()
     if not path.is_file():
-        raise MissingData(f"there is no file of weights at {path}; say where it is now")
-    if path.suffix != ".safetensors":
-        return read_checkpoint(path, "the file of weights")[0]
+        raise MissingData(
+            f"there is no file of weights at {path}; correct its path, which counts from {Path.cwd()}"
+        )
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _state_in(read_torch(path, "the file of weights", "save the state dict alone"), path)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     # Imported here, as it is elsewhere: most weights are in stores.
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -47,11 +58,28 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except SafetensorError as error:
-        raise CorruptData(f"the file of weights ({path}) is damaged: {error}; copy it again") from error
+        raise CorruptData(
+            f"the file of weights {path} is no safetensors file: {error}; get it again"
+        ) from error
 
 
-def read_checkpoint(path: Path, what: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the tensors of a model from a file of torch, and the optimizer's state if it is there.
+def _state_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """Find the state dict in what was saved."""
+    if isinstance(content, Mapping):
+        for key in _WRAPPERS:
+            if isinstance(content.get(key), Mapping):
+                return _state_in(content[key], path)
+        if tensors := {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}:
+            return tensors
+    there = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+    raise CorruptData(
+        f"{path} holds no state dict, but {there or 'nothing'}; save one with  "
+        "torch.save(network.state_dict(), ...)"
+    )
+
+
+def read_torch(path: Path, what: str, instead: str) -> Any:
+    """Return what a file of torch, called ``what``, holds; ``instead`` says what to do if it cannot be read.
 
     Only tensors, plain data and the class of earlier checkpoints are allowed; raises ``CorruptData``
     for anything else, and never falls back on a reader that would run it.
@@ -63,9 +91,9 @@ def read_checkpoint(path: Path, what: str) -> tuple[dict[str, Any], dict[str, An
     except _DAMAGE as error:
         raise CorruptData(
             f"{what} ({path}) is damaged, or holds more than tensors and plain data, which is never loaded: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}; use another one"
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}; {instead}"
         ) from error
-    return _model_and_optimizer(vars(content) if isinstance(content, _Pickled) else content, what)
+    return vars(content) if isinstance(content, _Pickled) else content
 
 
 def _require_safe_torch() -> None:
@@ -76,14 +104,3 @@ def _require_safe_torch() -> None:
             f"files of weights are not safe to read with torch {torch.__version__}; upgrade it with  "
             f"pip install --upgrade 'torch>={'.'.join(map(str, SAFE_SINCE))}'"
         )
-
-
-def _model_and_optimizer(content: Any, what: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    if isinstance(content, Mapping):
-        for model, optimizer in (("model", "optimizer"), ("model_state_dict", "optimizer_state_dict")):
-            if isinstance(content.get(model), Mapping):
-                state = content.get(optimizer)
-                return dict(content[model]), dict(state) if state else None
-        if content and all(isinstance(value, torch.Tensor) for value in content.values()):
-            return dict(content), None
-    raise CorruptData(f"{what} holds no weights: there is neither a model nor tensors in it")

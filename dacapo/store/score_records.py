@@ -15,13 +15,18 @@ from .parameter_sets import read_criterion, read_parameters, write_criterion, wr
 
 
 def records_of(scores: ValidationScores, iterations: Iterable[int]) -> Iterator[ScoresRecord]:
-    """Yield a record for each iteration and dataset."""
-    labels = scores.labels
+    """Yield a record for each iteration and dataset, without parameter sets that only others tried."""
+    labels, own = scores.labels, len(scores.parameters)
     parameters = [write_parameters(one) for one in labels.parameters]
     criteria = [write_criterion(one) for one in labels.criteria]
     for iteration in iterations:
         values = scores.of_iteration(iteration).array(labels)
         for dataset, matrix in zip(labels.datasets, values, strict=True):
+            tried = [i for i, row in enumerate(matrix) if i < own or not np.isnan(row).all()]
+            if len(tried) < len(parameters):
+                chosen = [parameters[i] for i in tried]
+                yield ScoresRecord(iteration, dataset, chosen, criteria, matrix[tried])
+                continue
             yield ScoresRecord(iteration, dataset, parameters, criteria, matrix)
 
 

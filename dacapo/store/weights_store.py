@@ -371,8 +371,8 @@ class WeightsStore:
     def iteration_by(self, run: str | Repeated, choice: str) -> int:
         """Return the iteration of the checkpoint that a text chooses.
 
-        It is an iteration, ``latest``, ``<dataset>/<criterion>``, or a criterion alone if the
-        best checkpoint by it is the same on every dataset.
+        It is an iteration, ``latest``, ``best <dataset>/<criterion>``, or a criterion alone if the
+        best checkpoint by it is the same on every dataset; ``best`` may be left out.
         """
         key = self._find(run)
         if not isinstance(choice, str):
@@ -387,12 +387,14 @@ class WeightsStore:
         if number.isascii() and number.isdigit():
             return int(number)
         names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}
-        fitting = {one.iteration for name, one in names.items() if choice in (name, one.criterion)}
+        meant = {choice, choice.removeprefix(f"{BEST} ")}
+        fitting = {one.iteration for name, one in names.items() if meant & {name, one.criterion}}
         if len(fitting) == 1:
             return fitting.pop()
+        there = ", ".join(map(str, self._iterations(key))) or "there is none yet"
         raise (InvalidRequest if fitting else NotFound)(
             f"run {key} has {'several' if fitting else 'no'} best checkpoints by {choice!r}; choose an "
-            f"iteration, latest, or one of: {', '.join(names) or '(none is recorded yet)'}"
+            f"iteration ({there}), latest, or one of: {', '.join(names) or '(none is recorded yet)'}"
         )
 
     def load_weights(self, run: Any, iteration: int) -> None:

@@ -59,7 +59,7 @@ def run_check(name: str, given: Any) -> None:
     """Run one check; what it demanded in vain is said in an ``AssertionError`` that names the type."""
     subject = given if _kinds[name] == EVERY_TYPE else _subject(given)
     try:
-        with seeded():
+        with seeded(), _one_thread():
             checks[name](subject)
     except AssertionError as error:
         reason = str(error) or (checks[name].__doc__ or "").split("\n")[0]
@@ -79,6 +79,17 @@ def seeded() -> Iterator[None]:
         finally:
             random.setstate(state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute by one thread: for networks this small, others cost more in waiting than they do in work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def failures(config: Any, excused: Collection[str] = ()) -> Iterator[tuple[str, Exception]]:
@@ -159,9 +170,11 @@ def _kind(given: Any) -> str:
         return "stores"
     if isinstance(given, click.Command):
         return "commands"
+    if callable(given) and not (isinstance(given, type) and not hasattr(given, "forward")):
+        return "networks"
     raise InvalidRequest(
-        f"{given!r} is nothing that can be checked; give a config or its type, a type of store or a "
-        "FreshStore, or a click command"
+        f"{given!r} is nothing that can be checked; give a config or its type, what makes a network, a type "
+        "of store or a FreshStore, or a click command"
     )
 
 
@@ -175,7 +188,7 @@ def _subject(given: Any) -> Any:
 def _type_name(given: Any) -> str:
     if isinstance(given, FreshStore | click.Command):
         return str(given.name)
-    return given.__name__ if isinstance(given, type) else type(given).__name__
+    return str(getattr(given, "__name__", type(given).__name__))
 
 
 def _whose(given: Any) -> str:

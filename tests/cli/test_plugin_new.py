@@ -14,8 +14,8 @@ from dacapo.registry import KINDS
 
 def test_there_is_a_template_for_nearly_every_kind():
     offered = {kind for sort in sorts() for kind in _offers(package(sort, names("acme")))}
-    # Post-processing parameters and scores come with a task; a start is a place that weights come from.
-    assert set(KINDS) - offered == {"starts", "post_processors", "evaluation_scores"}
+    # Scores come with the evaluator of a task, and a network is any torch module.
+    assert set(KINDS) - offered == {"evaluation_scores", "networks"}
 
 
 def _offers(files: dict[str, str]) -> dict[str, dict[str, str]]:

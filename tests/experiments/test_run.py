@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import attrs
 import pytest
 import torch
+from click.testing import CliRunner
 
-from dacapo import registry
+from dacapo import predict, registry, validate
 from dacapo.config import UnknownConfig
 from dacapo.documents import documents
 from dacapo.errors import InvalidConfig, InvalidRequest, MissingPlugin, NotFound, NotReady, StoreError
@@ -17,7 +19,7 @@ from dacapo.experiments import Run, RunConfig
 from dacapo.experiments.run_config import parts
 from dacapo.experiments.tasks import DistanceTaskConfig
 from dacapo.experiments.training_stats import TrainingIterationStats
-from dacapo.store.create_store import create_stats_store, create_weights_store
+from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.testing import tiny_run
 from dacapo.train import train_run
 
@@ -190,6 +192,65 @@ def test_a_start_takes_over_the_heads_of_the_classes_it_shares(trained):
     head = child.model.prediction_head.weight
     assert torch.equal(head[1], trained["chain.1.weight"][0])
     assert not torch.equal(head[0], trained["chain.1.weight"][0])
+
+
+def test_a_start_takes_the_best_the_latest_or_a_number(trained):
+    from dacapo.experiments.starts import StartConfig
+
+    store = create_weights_store()
+    store.store_best("tiny", 4, "validate", "voi")
+    kept = {iteration: store.retrieve_weights("tiny", iteration).model for iteration in (4, 8)}
+    choices = {"best validate/voi": 4, "validate/voi": 4, "best voi": 4, "voi": 4, "latest": 8, 4: 4, "8": 8}
+    for choice, iteration in choices.items():
+        model = Run(trained.replace(name="child", start_config=StartConfig("tiny", choice))).model
+        assert torch.equal(model.state_dict()["chain.1.weight"], kept[iteration]["chain.1.weight"]), choice
+
+
+@pytest.mark.parametrize(
+    ("run", "choice", "complaint"),
+    [
+        ("tiny", "best validate/vio", r"choose an iteration \(4, 8\), latest, or one of: .*validate/"),
+        ("tiny", "7", "no checkpoint of iteration 7 .*there are: 4, 8"),
+        ("tinny", "latest", "run tinny has no whole checkpoint.*Runs with checkpoints are: tiny"),
+    ],
+)
+def test_a_start_that_cannot_be_had_names_what_there_is(trained, run, choice, complaint):
+    from dacapo.experiments.starts import StartConfig
+
+    with pytest.raises(NotFound, match=complaint):
+        _ = Run(trained.replace(name="child", start_config=StartConfig(run, choice))).model
+
+
+def test_what_a_start_gave_is_kept_with_the_run_and_shown(trained):
+    from dacapo.cli import cli
+    from dacapo.experiments.starts import StartConfig
+
+    child = trained.replace(name="child", start_config=StartConfig("tiny", "latest"), num_iterations=1)
+    configs = create_config_store()
+    configs.store_run_config(child)
+    train_run(Run(child), do_validate=False, device="cpu")
+    create_weights_store().remove("child", 1)
+    create_stats_store().delete_training_stats("child")
+    train_run(Run(child), do_validate=False, device="cpu")  # from the beginning, which is not said twice
+    told = "began with the weights of run 'tiny' (latest): 16 tensors loaded; head: taken over ball"
+    assert [note.text for note in configs.notes("runs", "child")] == [told]
+    shown = CliRunner().invoke(cli, ["run", "show", "child", "--json"])
+    assert json.loads(shown.stdout)["__meta__"]["notes"][0]["text"] == told
+
+
+def test_going_on_validating_and_predicting_need_no_weights_to_begin_with(trained):
+    from dacapo.experiments.starts import StartConfig
+
+    child = trained.replace(name="child", start_config=StartConfig("tiny", "4"), num_iterations=4)
+    train_run(Run(child), do_validate=False, device="cpu")
+    create_weights_store().delete("tiny")
+    longer = child.replace(num_iterations=8)
+    train_run(Run(longer), do_validate=False, device="cpu")
+    assert create_stats_store().retrieve_training_stats("child").trained_until() == 8
+    create_config_store().store_run_config(longer)
+    assert validate("child", 8, device="cpu").iteration == 8
+    raw = next(part for part in parts(longer) if part.name == "validate_raw_uint8")
+    predict("child", "latest", raw.file_name, raw.dataset, raw.file_name.parent / "out.zarr", device="cpu")
 
 
 def test_a_start_of_somebody_else_brings_its_own_weights(trained, session_types):

@@ -10,7 +10,9 @@ import pytest
 
 from dacapo.errors import InvalidRequest
 from dacapo.experiments.score_labels import Criterion, ScoreLabels
-from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
+from dacapo.experiments.tasks.post_processors import ThresholdPostProcessorParameters
+from dacapo.experiments.validation_scores import Best, ValidationIterationScores, ValidationScores
+from dacapo.store.score_records import records_of
 
 NAN = math.nan
 
@@ -227,3 +229,17 @@ def test_get_best_needs_criteria_and_something_to_choose_from():
         made().get_best(data.sel(criteria="dice", drop=True), "iterations")
     with pytest.raises(ValueError, match="nothing along iterations"):
         made().get_best(made().to_xarray(), "iterations")
+
+
+def test_parameter_sets_that_were_searched_join_the_labels() -> None:
+    scores = ValidationScores([ThresholdPostProcessorParameters(0)], ["d"], Scores())
+    scores.add_iteration_scores(ValidationIterationScores(1, [[[0.5, 3]]]))
+    searched = ThresholdPostProcessorParameters(1, threshold=0.25)
+    labels = ScoreLabels.of(["d"], [searched], Scores())
+    scores.add_iteration_scores(ValidationIterationScores(2, [[[0.75, 4]]], labels))
+    assert scores.parameter_names == ["threshold_0.0", "threshold_0.25"]
+    np.testing.assert_array_equal(scores.array[:, 0, :, 0], [[0.5, NAN], [NAN, 0.75]])
+    assert scores.best("d", "dice") == Best(2, searched, 0.75)
+    assert scores.best("d", "voi") == Best(1, ThresholdPostProcessorParameters(0), 3)
+    # What one iteration alone tried is not stored with the others.
+    assert [len(record.parameters) for record in records_of(scores, [1, 2])] == [1, 2]

@@ -223,6 +223,12 @@ class ScoresByTheMask(DistanceTask):
         faulty(self.evaluator, evaluate=evaluate)
 
 
+class ForgetsSlabs(DistanceTask):
+    def __init__(self, config):
+        super().__init__(config)
+        faulty(self.evaluator, slabs=lambda original, output: original(output)[:1])
+
+
 # architectures
 
 

@@ -44,6 +44,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "NothingWins": (TASK, "better_scores_win"),
     "MakesUpAPrediction": (TASK, "a_prediction_is_asked_for"),
     "ScoresByTheMask": (TASK, "masked_voxels_are_not_scored"),
+    "ForgetsSlabs": (TASK, "slabs_are_scored_like_the_whole"),
     "NoScalar": (LOSS, "a_loss_is_finite_and_has_a_gradient"),
     "UpsideDown": (LOSS, "a_loss_is_less_for_the_truth_than_for_noise"),
     "CountsWhatWeighsNothing": (LOSS, "what_weighs_nothing_does_not_count"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from dacapo.store.file_names import FileNames
 
 
 @pytest.fixture
-def names(tmp_path: Path) -> FileNames:
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileNames:
+    monkeypatch.chdir("/")
     for name in ("Run.yaml", "other.yaml", "run.txt", "rUn.yaml.old"):
         (tmp_path / name).touch()
     return FileNames(tmp_path, ".yaml")
@@ -48,6 +50,12 @@ def test_names_that_are_twins_are_noted_beside_each_other(names, tmp_path):
         (tmp_path / f"{name}.yaml").touch()
     assert len({path.parent for path in (tmp_path / ".names").glob("*/*") if path.name[0] in "Kk"}) == 1
     assert names.twins("KÖLN") == sorted(["Köln", "ko\u0308ln"])
+
+
+def test_a_name_that_is_no_text_is_in_nobodys_way(names, tmp_path):
+    (tmp_path / os.fsdecode(b"\xff.yaml")).touch()
+    names.add("new")
+    assert noted(tmp_path) == ["Run", "new", "other", os.fsdecode(b"\xff")]
 
 
 def test_a_name_is_forgotten_unless_its_document_is_there_again(names, tmp_path):

@@ -94,7 +94,7 @@ def test_a_log_cut_anywhere_keeps_every_whole_append(log: FramedLog, caplog):
         caplog.clear()
         torn = FramedLog(log.path)
         assert sequences(torn) == list(range(whole))
-        assert ("append that was not finished" in caplog.text) == (cut not in (0, *ends))
+        assert (f"{log.path}: the last " in caplog.text) == (cut not in (0, *ends))
         caplog.clear()
         torn.append(frame(whole, b"new"))
         assert ("cutting an unfinished append" in caplog.text) == (cut not in (0, *ends))
@@ -144,7 +144,7 @@ def test_a_body_that_looks_like_a_frame_is_no_frame(tmp_path: Path):
     assert sequences(log) == [0, 1]
 
 
-def test_a_newer_format_is_refused(tmp_path: Path):
+def test_a_newer_format_is_refused_wherever_it_stands(tmp_path: Path):
     log = FramedLog(tmp_path / "log")
     log.append(frame(0))
     data = bytearray(log.path.read_bytes())
@@ -156,8 +156,8 @@ def test_a_newer_format_is_refused(tmp_path: Path):
         with log.alone() as descriptor:
             return log.whole(descriptor)
 
-    for damaged in (b"", b"behind what is damaged"):
-        log.path.write_bytes(damaged + data)
+    for content in (data, b"behind what is damaged" + data, data + b"before what is torn"):
+        log.path.write_bytes(content)
         for act in (log.frames, whole, lambda: FramedLog(log.path).append(frame(1))):
             with pytest.raises(NewerFormat, match=told):
                 act()

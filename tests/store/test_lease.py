@@ -84,7 +84,7 @@ def test_what_a_claim_says_badly_is_left_open():
         assert Holder.read({"seconds": seconds, "stranger": 1}) == Holder()
 
 
-def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(backend):
+def test_a_holder_of_this_machine_that_is_gone_is_not_waited_for(backend):
     gone = attrs.evolve(ended_process(), seconds=1000.0)
     claimed(backend, gone)
     assert gone.is_gone() and not Holder.here("train").is_gone()
@@ -101,7 +101,7 @@ def test_of_other_machines_nothing_is_known(backend, change):
         take(backend, "run", "train")
 
 
-def test_a_number_given_to_another_process_since_is_told_apart():
+def test_a_pid_given_to_another_since_is_told_apart():
     assert attrs.evolve(Holder.here("train"), started="0").is_gone()
 
 
@@ -202,7 +202,7 @@ def test_a_lease_that_was_released_is_no_lease(backend):
     assert len(store.retrieve_training_stats("run")) == 5
 
 
-def test_a_lease_that_is_forgotten_keeps_no_process_alive(backend):
+def test_a_lease_that_is_forgotten_ends_with_everything_else(backend):
     with take(backend, "run", "train"):
         [beside] = [thread for thread in threading.enumerate() if thread.name == "lease of run"]
         assert beside.daemon
@@ -251,7 +251,7 @@ def test_a_store_that_does_not_answer_takes_no_lease_away(backend, monkeypatch, 
     }
 
 
-def test_this_process_knows_what_it_could_not_release(backend, monkeypatch):
+def test_what_could_not_be_released_is_not_waited_for(backend, monkeypatch):
     lease = take(backend, "run", "train", seconds=1000.0)
     with monkeypatch.context() as patch:
         patch.setattr(backend, "release_claim", away)
@@ -414,7 +414,7 @@ def test_taking_over_is_watched_and_logged(backend, caplog):
     assert re.fullmatch(f"run run: taken over from {told}", taken)
 
 
-def test_a_holder_knows_its_process():
+def test_a_holder_knows_itself():
     here = Holder.here("train", 5.0)
     assert (here.doing, here.seconds, here.pid) == ("train", 5.0, os.getpid())
     assert here.host == socket.gethostname() and here.user == provenance.user()
@@ -434,7 +434,7 @@ def test_next_number_is_that_of_the_next_lease(backend):
     assert lease_module.next_number(backend, "run") == 1
 
 
-def test_nobody_holds_what_a_dead_process_held(backend):
+def test_nobody_holds_what_the_dead_held(backend):
     lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
     claimed(backend, attrs.evolve(ended_process(), seconds=1000.0))
     lease_module.make_sure_that_nobody_holds(backend, "run", "copy")
@@ -447,4 +447,6 @@ def test_an_epoch_begun_without_a_lease_keeps_nobody_away(backend):
     assert lease_module.begin_unheld(backend, "run", 3) == 0
     assert lease_module.begin_unheld(backend, "run") == 1
     assert [epoch.start for epoch in backend.epochs("run")] == [3, 0]
+    lease_module.begin_unheld(backend, "new")
+    assert [epoch.start for epoch in backend.epochs("new")] == [0]
     take(backend, "run", "train").release()

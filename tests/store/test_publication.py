@@ -15,6 +15,7 @@ from dacapo.experiments.training_stats import TrainingIterationStats, TrainingSt
 from dacapo.store import publication
 from dacapo.store.backend import Block, Epoch
 from dacapo.store.files import FileBackend
+from dacapo.store.framed_log import FramedLog
 from dacapo.store.publication import (
     create,
     make_folder,
@@ -76,6 +77,9 @@ def test_creating_is_all_or_nothing(tmp_path: Path):
 
     assert at_every_step(lambda: create(path, [b"whole ", b"content"]), check) >= 5
     assert contents[0] == b"" and contents[-1] == b"whole content"
+    assert len(os.listdir(path.parent)) > 1  # what the dead have left
+    publication.sweep([tmp_path], -60)
+    assert os.listdir(path.parent) == ["file"]
 
 
 def test_replacing_is_all_or_nothing(tmp_path: Path):
@@ -183,9 +187,11 @@ def test_files_can_be_read_by_the_group(tmp_path: Path):
     before = os.umask(0o022)
     try:
         create(tmp_path / "a", [b"x"])
+        publication.touch([tmp_path / "b"])
+        publication.overwrite(tmp_path / "c", b"x")
     finally:
         os.umask(before)
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in "abc"} == {0o644}
 
 
 def test_what_is_unfinished_is_not_listed(tmp_path: Path):
@@ -198,6 +204,20 @@ def test_what_is_unfinished_is_not_listed(tmp_path: Path):
     assert visible(folder / "a") == []
 
 
+def test_a_folder_that_somebody_else_makes_in_this_moment_will_do(tmp_path: Path, monkeypatch):
+    folder, is_dir = tmp_path / "folder", Path.is_dir
+
+    def not_yet(path: Path) -> bool:
+        there = is_dir(path)
+        if path == folder and not there:
+            os.mkdir(path)
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", not_yet)
+    make_folder(folder / "inner")
+    assert (folder / "inner").is_dir()
+
+
 def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(
@@ -206,11 +226,12 @@ def test_an_error_says_where_and_how_much_room_there_is(tmp_path: Path):
         replace(tmp_path / "file" / "inner", [b"x"])
 
 
-def test_whatever_the_system_refuses_is_an_error_of_the_store(tmp_path: Path, monkeypatch):
+def test_whatever_the_system_refuses_is_told_with_what_was_done(tmp_path: Path, monkeypatch):
     backend = FileBackend(tmp_path)
     backend.put("tasks", "a", {})
     backend.append_block("run", 0, Block(0, np.array([0]), {}))
     backend.put_blob("run", "blob", [b"x"])
+    [log] = [path for path in tmp_path.rglob("0.*") if path.is_file() and path.read_bytes()[:4] == b"DcpF"]
 
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
@@ -218,17 +239,20 @@ def test_whatever_the_system_refuses_is_an_error_of_the_store(tmp_path: Path, mo
     for name in ("open", "listdir", "unlink", "rename"):
         monkeypatch.setattr(os, name, refuse)
     monkeypatch.setattr(Path, "open", refuse)
-    for act in (
-        lambda: backend.get("tasks", "a"),
-        lambda: backend.keys("tasks"),
-        lambda: backend.remove("tasks", "a"),
-        lambda: FileBackend(tmp_path).blocks("run", 0),
-        lambda: FileBackend(tmp_path).tail("run", 0),
-        lambda: backend.get_blob("run", "blob", mapped=True),
-        lambda: backend.remove_blobs("run"),
-        lambda: backend.put("tasks", "b", {}),
+    for doing, act in (
+        ("reading", lambda: backend.get("tasks", "a")),
+        ("listing", lambda: backend.keys("tasks")),
+        ("removing", lambda: backend.remove("tasks", "a")),
+        ("reading", lambda: FileBackend(tmp_path).blocks("run", 0)),
+        ("reading", lambda: FramedLog(log).frames()),
+        ("reading", lambda: FramedLog(log).bodies()),
+        ("reading", lambda: FileBackend(tmp_path).tail("run", 0)),
+        ("reading", lambda: backend.get_blob("run", "blob", mapped=True)),
+        ("listing", lambda: backend.remove_blobs("run")),
+        ("removing", lambda: remove_tree(log.parent)),
+        ("writing", lambda: backend.put("tasks", "b", {})),
     ):
-        with pytest.raises(StoreError, match="failed: Permission denied; "):
+        with pytest.raises(StoreError, match=f"^{doing} {tmp_path}/.* failed: Permission denied; "):
             act()
 
 
@@ -239,6 +263,20 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path):
     assert remove_tree(tmp_path / "link")
     assert os.listdir(tmp_path / "elsewhere") == ["precious"]
     assert visible(tmp_path) == ["elsewhere", "home"]
+
+
+def test_what_a_removal_that_was_broken_off_has_left_is_swept(tmp_path: Path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+
+    def die(path: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication.shutil, "rmtree", die)
+        with pytest.raises(Killed):
+            remove_tree(tmp_path / "folder")
+    [left] = publication.sweep([tmp_path], -60)
+    assert left.name.startswith(".deleted-") and not left.exists()
 
 
 def test_removing_what_is_not_there_is_told(tmp_path: Path):
@@ -313,7 +351,7 @@ def test_a_folder_goes_only_when_it_is_empty(tmp_path: Path):
     assert publication.remove_if_empty(folder) and not folder.exists()
 
 
-def test_a_large_file_is_whole_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
+def test_a_large_file_comes_back_though_the_disk_begins_early(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(publication, "_EARLY", 10)
     told = []
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *given: told.append(given))

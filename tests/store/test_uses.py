@@ -63,6 +63,24 @@ def test_entries_of_earlier_versions_are_found_and_brought_up_to_date(mongo: Mon
     assert there["runs.notes"].count_documents({USES: {"$exists": True}}) == 0
 
 
+def test_a_document_stored_while_entries_are_brought_up_to_date_stays(mongo: MongoPlace, monkeypatch):
+    opened, read = MongoBackend(mongo.uri, mongo.name), finding.read_document
+    there = connection.Connection(mongo.uri, mongo.name).collection(schema.RUNS)
+    for key in ("a", "b"):
+        opened.put("runs", key, document("crop7"))
+    there.update_many({}, {"$set": {f"{finding.LISTED}.version": 1}, "$unset": {USES: ""}})
+
+    def and_stored_again(entry: dict[str, object]) -> object:
+        if entry["_id"] == "a":
+            opened.put("runs", "a", document("crop8"), replace=True)
+        return read(entry)
+
+    monkeypatch.setattr(finding, "read_document", and_stored_again)
+    opened.prepare()
+    assert uses(opened, "crop7") == ["b"] and uses(opened, "crop8") == ["a"]
+    assert there.find_one({"_id": "b"})[USES] == ["crop7", "split"]
+
+
 def test_only_configs_use_others(tmp_path: Path):
     with pytest.raises(InvalidRequest, match="the runs.notes cannot be listed by 'stored'"):
         FileBackend(tmp_path).find("runs.notes", Query(uses=["x"]))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
 import torch
 from funlib.geometry import Coordinate
 from torch import Tensor, nn
@@ -56,7 +60,7 @@ class Ascent(nn.Module):
 
 
 class CNNectomeUNetModule(nn.Module):
-    """A U-Net: (batch, fmaps_in, spatial...) to (batch, fmaps_out, spatial...).
+    """A U-Net: (batch, fmaps_in, spatial...) to (batch, fmaps_out * num_heads, spatial...).
 
     Raises ``ShapeError``, naming the shapes that work, for inputs that do not fit.
     """
@@ -80,13 +84,18 @@ class CNNectomeUNetModule(nn.Module):
             )
         )
         self.pools = nn.ModuleList(max_pool(factor) for factor in factors)
-        self.up = nn.ModuleList(
-            Ascent(config, (num_in, num_inner, num_out), factor, kernels, skips)
-            for (num_in, num_inner, factor, kernels, skips), num_out in zip(stages, up_out, strict=False)
-        )
-        if stages:
+        ways_up = [
+            nn.ModuleList(
+                Ascent(config, (num_in, num_inner, num_out), factor, kernels, skips)
+                for (num_in, num_inner, factor, kernels, skips), num_out in zip(stages, up_out, strict=False)
+            )
+            for _ in range(config.num_heads)
+        ]
+        self.up = ways_up[0]
+        self.further_up = nn.ModuleList(ways_up[1:])
+        for way in ways_up if stages else ():
             # Before the last convolutions, so that they do not compute what would be thrown away.
-            self.up[-1].cut = self.geometry.crop
+            way[-1].cut = self.geometry.crop
 
     def forward(self, raw: Tensor) -> Tensor:
         self._check(raw)
@@ -97,8 +106,14 @@ class CNNectomeUNetModule(nn.Module):
                 skips.append(features)
                 features = self.pools[level - 1](features)
             features = down(features)
-        for up in self.up:
-            features = up(features, skips.pop() if skips else None)
+        outputs = [self._ascend(way, features, skips) for way in (self.up, *self.further_up)]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+    @staticmethod
+    def _ascend(way: Any, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """Go up from the bottom, on levels and then beyond them, where nothing has skipped any."""
+        for up, skip in zip_longest(way, reversed(skips)):
+            features = up(features, skip)
         return features
 
     def _check(self, raw: Tensor) -> None:

@@ -6,15 +6,18 @@ An architecture config answers questions of shape without importing torch; only
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, build, field, implemented_by
-from dacapo.errors import ShapeError
+from dacapo.errors import InvalidConfig, ShapeError
+from dacapo.registry import registry
 
+from . import networks
 from .unet_geometry import UNetGeometry, unet_geometry
 
 if TYPE_CHECKING:
@@ -118,6 +121,11 @@ class CNNectomeUNetConfig(ArchitectureConfig):
     )
     use_attention: bool = field("Weight the skip connections by attention gates.", default=False)
     batch_norm: bool = field("Normalise over the batch after each convolution.", default=False)
+    num_heads: int = field(
+        "Ways up, each with weights of its own, that share the way down; each gives out fmaps_out maps, one "
+        "after the other.",
+        default=1,
+    )
 
     @property
     def num_in_channels(self) -> int:
@@ -125,7 +133,7 @@ class CNNectomeUNetConfig(ArchitectureConfig):
 
     @property
     def num_out_channels(self) -> int:
-        return self.fmaps_out
+        return self.fmaps_out * self.num_heads
 
     @property
     def kernels_down(self) -> list[list[Coordinate]]:
@@ -182,9 +190,11 @@ class CNNectomeUNetConfig(ArchitectureConfig):
             self.eval_shape_increase = Coordinate((0,) * self.dims)
         if self.dims not in (2, 3) or min(self.input_shape) < 1:
             self.refuse("input_shape", "should be 2 or 3 numbers of voxels, each at least 1")
-        for name in ("fmaps_out", "fmaps_in", "num_fmaps", "fmap_inc_factor"):
+        for name in ("fmaps_out", "fmaps_in", "num_fmaps", "fmap_inc_factor", "num_heads"):
             if getattr(self, name) < 1:
                 self.refuse(name, "should be at least 1")
+        if self.num_heads > 1 and not (self.downsample_factors or self.upsample_factors):
+            self.refuse("num_heads", "should be 1 where there is no way up: without factors")
         self._check_factors("downsample_factors")
         self._check_factors("upsample_factors")
         self._check_kernels("kernel_size_down", len(self.downsample_factors) + 1)
@@ -265,3 +275,109 @@ class DummyArchitectureConfig(ArchitectureConfig):
     def example(cls) -> Self:
         """Return a convolution of one channel to two."""
         return cls(name="example", num_in_channels=1, num_out_channels=2)
+
+
+def _as_name(factory: Any) -> Any:
+    """Return the name of a factory: a class or function that is given itself is offered to this session."""
+    if hasattr(factory, "state_dict") and not isinstance(factory, type):
+        raise InvalidConfig(
+            f"a {type(factory).__name__} cannot be stored: give the class or function that makes it, or its "
+            "import path 'package.module:Class', with its arguments; keep its weights in a file, "
+            "torch.save(network.state_dict(), 'weights.pt'), and begin with them: FileStartConfig"
+        )
+    if callable(factory):
+        registry.add(factory, networks.KIND)
+        return f"local.{factory.__name__}"
+    return factory
+
+
+@attrs.define(kw_only=True)
+class WrappedArchitectureConfig(ArchitectureConfig):
+    """Any torch module as a network: it keeps the weights it is made with, and all of them are trained.
+
+    Import paths are followed only into modules that the option ``allow_imports`` lists.
+    """
+
+    architecture_type = implemented_by("dacapo.experiments.architectures.wrapped:WrappedArchitecture")
+
+    factory: str = field(
+        "What makes it: a name that a package offers among its networks, or an import path "
+        "'package.module:Class' of a class or function. Scripts call it module.",
+        converter=_as_name,
+        alias="module",
+    )
+    arguments: dict[str, Any] = field("Keyword arguments for the class or function.", factory=dict)
+    fmaps_in: int = field("Channels of the raw image.")
+    fmaps_out: int = field("Feature maps that come out.")
+    input_shape: Coordinate = field("Voxels of one training input, without batch and channels.")
+    voxel_scale: list[float] | None = field(
+        "How many times larger the voxels that come out are, per axis; below 1 for smaller ones. None is "
+        "as large as they come in. Scripts call it scale.",
+        default=None,
+        alias="scale",
+    )
+    eval_shape_increase: Coordinate | None = field(
+        "Voxels by which the input is larger when predicting than when training; None is 0.", default=None
+    )
+    stride: Coordinate | None = field(
+        "The distance in voxels between input shapes that work; None if that is not known.", default=None
+    )
+    trainable_parameters: str | None = field(
+        "A regular expression: only parameters whose names it is found in are trained. None trains all.",
+        default=None,
+    )
+
+    @property
+    def num_in_channels(self) -> int:
+        return self.fmaps_in
+
+    @property
+    def num_out_channels(self) -> int:
+        return self.fmaps_out
+
+    def scale(self, voxel_size: Coordinate) -> Coordinate:
+        """Return the voxel size of the output; ``ShapeError`` if it would not be whole numbers."""
+        factors = self.voxel_scale or [1.0] * self.dims
+        scaled = [size * factor for size, factor in zip(voxel_size, factors, strict=True)]
+        if any(size < 1 or size != round(size) for size in scaled):
+            raise ShapeError(
+                f"{type(self).__name__} {self.name!r} makes voxels of {tuple(scaled)} of such of "
+                f"{tuple(voxel_size)}; state the voxel size in a smaller unit, or change voxel_scale"
+            )
+        return Coordinate(map(round, scaled))
+
+    def verify(self) -> tuple[bool, str]:
+        reason = networks.reason_against(self.factory)
+        return not reason, reason
+
+    def check(self) -> None:
+        if self.eval_shape_increase is None:
+            self.eval_shape_increase = Coordinate((0,) * self.dims)
+        if not networks.is_name(self.factory):
+            self.refuse("factory", "should be the name of a network, or 'package.module:Class'")
+        if self.dims not in (1, 2, 3) or min(self.input_shape) < 1:
+            self.refuse("input_shape", "should be 1 to 3 numbers of voxels, each at least 1")
+        for name in ("fmaps_in", "fmaps_out"):
+            if getattr(self, name) < 1:
+                self.refuse(name, "should be at least 1")
+        for name, least in (("voxel_scale", 0), ("eval_shape_increase", -1), ("stride", 0)):
+            value = getattr(self, name)
+            if value is not None and (len(value) != self.dims or min(value) <= least):
+                self.refuse(name, f"should be {self.dims} numbers, one per axis, each above {least}")
+        try:
+            re.compile(self.trainable_parameters or "")
+        except re.error as error:
+            self.refuse("trainable_parameters", f"is no regular expression: {error}")
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return the convolution that DaCapo offers among its networks."""
+        return cls(
+            name="example",
+            module="Convolution",  # type: ignore[call-arg]  # mypy does not see the alias
+            arguments={"num_in": 1, "num_out": 2, "kernel": [3, 3, 3]},
+            fmaps_in=1,
+            fmaps_out=2,
+            input_shape=Coordinate(12, 12, 12),
+            stride=Coordinate(1, 1, 1),
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from dacapo.errors import InvalidConfig, ShapeError
-from dacapo.experiments.state_dict import is_of_head, require_fit, without_duplicates
+from dacapo.experiments.state_dict import first_of, is_of_head, named_as_in, require_fit
 
 from .configs import InitialWeightsConfig
 
@@ -22,19 +22,30 @@ if TYPE_CHECKING:
 class LoadedWeights:
     """What a start put into a model.
 
-    ``tensors`` were loaded whole.  ``labels`` are the channels of the head whose weights were
-    copied, ``new_labels`` those that keep their initial ones.
+    ``tensors`` were loaded whole, ``new_tensors`` of the model keep their initial values, and
+    ``unused`` ones the model does not have.  ``labels`` are the channels of the head whose weights
+    were copied, ``new_labels`` those that keep their initial ones.  ``whose`` weights they are is
+    for people.
     """
 
     tensors: tuple[str, ...]
     labels: tuple[str, ...] = ()
     new_labels: tuple[str, ...] = ()
+    new_tensors: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    whose: str = attrs.field(default="", eq=False)
 
     def __str__(self) -> str:
-        text = f"{len(self.tensors)} tensors loaded"
+        parts = [f"{len(self.tensors)} tensors loaded"]
         if self.labels or self.new_labels:
-            text += f"; head: taken over {', '.join(self.labels) or 'nothing'}"
-        return text + (f"; begins anew: {', '.join(self.new_labels)}" if self.new_labels else "")
+            parts.append(f"head: taken over {', '.join(self.labels) or 'nothing'}")
+        if self.new_labels:
+            parts.append(f"begins anew: {', '.join(self.new_labels)}")
+        if self.new_tensors:
+            parts.append(f"{len(self.new_tensors)} begin anew: {first_of(list(self.new_tensors))}")
+        if self.unused:
+            parts.append(f"{len(self.unused)} not used: {first_of(list(self.unused))}")
+        return "; ".join(parts)
 
 
 @attrs.frozen
@@ -47,6 +58,8 @@ class InitialWeights:
 
 class Start:
     """Weights to begin a run with: those of another run, unless a subclass brings its own."""
+
+    partial = False  # whether to take what fits where not everything does
 
     def __init__(self, start_config: InitialWeightsConfig) -> None:
         self.config = start_config
@@ -68,37 +81,52 @@ class Start:
 
         ``old_head`` and ``new_head`` are the labels of the channels that the weights and the model
         predict.  Where both are known and differ, the backbone is loaded and the head takes over the
-        channels whose labels match; else everything is loaded.  Raises ``ShapeError`` naming the
-        tensors that do not fit, ``InvalidConfig`` for labels that do not; the model is then as it was.
+        channels whose labels match; else everything is loaded.  With ``partial`` what does not fit is
+        left out.  Raises ``ShapeError`` naming the tensors that do not fit, or that nothing does,
+        ``InvalidConfig`` for labels that do not; the model is then as it was.
         """
-        weights, own = without_duplicates(weights), model.state_dict()
+        own = model.state_dict()
+        weights = named_as_in(own, weights)
+        rows = self._matching(old_head, new_head)
+        head: dict[str, Tensor] = {}
+        mine, theirs = own, weights
+        if rows is not None:
+            lengths = len(old_head or ()), len(new_head or ())
+            head = {
+                key: self._with_rows(key, tensor, weights.get(key), rows, lengths)
+                for key, tensor in own.items()
+                if is_of_head(key)
+            }
+            mine, theirs = _without_head(own), _without_head(weights)
+        fitting = {key: t for key, t in theirs.items() if key in mine and mine[key].shape == t.shape}
+        if not self.partial or not (fitting or rows):
+            require_fit(self.whose, mine, theirs)
+        model.load_state_dict({**own, **fitting, **head})
+        labels = tuple(new_head or ()) if old_head else ()
+        whole = all(key in fitting for key in mine if is_of_head(key))
+        taken = {labels[new] for new in rows} if rows is not None else set(labels if whole else ())
+        return LoadedWeights(
+            tuple(key for key in own if key in fitting),
+            tuple(label for label in labels if label in taken),
+            tuple(label for label in labels if label not in taken),
+            tuple(key for key in mine if key not in fitting),
+            tuple(key for key in theirs if key not in fitting),
+            self.whose,
+        )
+
+    def _matching(
+        self, old_head: Sequence[str] | None, new_head: Sequence[str] | None
+    ) -> dict[int, int] | None:
+        """Return which row of the old head each row of the new one takes over, or None if it is the same."""
         if old_head is None or new_head is None or list(old_head) == list(new_head):
-            require_fit(self.whose, own, weights)
-            model.load_state_dict(weights)
-            return LoadedWeights(tuple(own), tuple(new_head or ()) if old_head else ())
+            return None
         for labels in (old_head, new_head):
             if len(set(labels)) < len(labels):
                 raise InvalidConfig(
                     f"{self.whose}: the channels {list(labels)} are to be matched by their labels, "
                     "so each should be there once"
                 )
-        require_fit(
-            self.whose,
-            {key: tensor for key, tensor in own.items() if not is_of_head(key)},
-            {key: tensor for key, tensor in weights.items() if not is_of_head(key)},
-        )
-        rows = {new_head.index(label): old_head.index(label) for label in new_head if label in old_head}
-        head = {
-            key: self._with_rows(key, own[key], weights.get(key), rows, (len(old_head), len(new_head)))
-            for key in own
-            if is_of_head(key)
-        }
-        model.load_state_dict({key: head.get(key, weights.get(key, tensor)) for key, tensor in own.items()})
-        return LoadedWeights(
-            tuple(key for key in own if key not in head),
-            tuple(label for label in new_head if label in old_head),
-            tuple(label for label in new_head if label not in old_head),
-        )
+        return {new_head.index(label): old_head.index(label) for label in new_head if label in old_head}
 
     @property
     def whose(self) -> str:
@@ -121,3 +149,7 @@ class Start:
         for new, row in rows.items():
             made[new] = old[row]
         return made
+
+
+def _without_head(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: tensor for key, tensor in tensors.items() if not is_of_head(key)}

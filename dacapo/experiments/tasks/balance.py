@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,3 +36,30 @@ def class_weights(counts: NDArray, clipmin: float = 0.05, clipmax: float = 0.95)
     fractions = np.divide(counts, total, out=np.full_like(counts, 1 / num_classes), where=total > 0)
     weights: NDArray = 1 / (num_classes * np.clip(fractions, clipmin, clipmax))
     return weights.astype(np.float32)
+
+
+class MovingCounts:
+    """The voxels of each class in a window of patches that moves on with training, and forgets.
+
+    Patches are numbered, and ``count(number)`` counts one: in whichever thread first needs it, and as a
+    rule once.  A window follows from its numbers alone, so nothing of it needs to be stored.
+    """
+
+    KEPT = 1000  # of the counts behind the window: threads are a few batches apart
+
+    def __init__(self, count: Callable[[int], NDArray], window: int) -> None:
+        self._count, self.window = count, window
+        self._counts: dict[int, NDArray] = {}
+        self._lock = Lock()
+
+    def until(self, end: int) -> NDArray:
+        """Return the sum of the counts of patches ``end - window`` ... ``end - 1``."""
+        numbers = range(end - self.window, end)
+        with self._lock:
+            for number in numbers:
+                if number not in self._counts:
+                    self._counts[number] = self._count(number)
+            for old in [number for number in self._counts if number < numbers.start - self.KEPT]:
+                del self._counts[old]
+            total: NDArray = np.sum([self._counts[number] for number in numbers], axis=0)
+        return total

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import attrs
 from funlib.geometry import Coordinate
 
 from dacapo.config import Config, field, implemented_by
 
+from .post_processors.parameters import PostProcessorParameters
+
 
 @attrs.define(kw_only=True)
 class TaskConfig(Config, kind="tasks", builds="task_type"):
     """What to predict, how to score it, and how to turn it into a segmentation."""
+
+    sweep: dict[str, list[Any]] = field(
+        "Values of post-processing parameters, by name: validation tries all combinations, with those that "
+        "the task tries by itself for all other parameters.",
+        factory=dict,
+    )
 
 
 @attrs.define
@@ -59,12 +67,10 @@ class CrossEntropyDiceLossConfig(LossConfig):
 
 
 @attrs.define(kw_only=True)
-class DistanceTaskConfig(TaskConfig):
-    """Predict, for every voxel, how far it is from the surface of each class."""
+class SurfaceTaskConfig(TaskConfig):
+    """What all tasks have in common that predict how far voxels are from the surfaces of classes."""
 
-    task_type = implemented_by("dacapo.experiments.tasks.distance:DistanceTask")
-
-    channels: list[str] = field("The classes to predict, one channel each.")
+    channels: list[str] = field("The classes to predict.")
     clip_distance: float = field(
         "Distances beyond this, in world units, all count the same in the clipped scores."
     )
@@ -75,7 +81,8 @@ class DistanceTaskConfig(TaskConfig):
         "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
     )
     mask_distances: bool = field(
-        "Leave out voxels that are nearer to unknown territory than to a known surface.", default=True
+        "Leave out distances of voxels that are nearer to unknown territory than to a known surface.",
+        default=True,
     )
     clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
     clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
@@ -83,19 +90,52 @@ class DistanceTaskConfig(TaskConfig):
         "Where to cut the prediction, which is between -1 and 1: validation tries each of them.",
         factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
     )
-    loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
+    post_processing: PostProcessorParameters | None = field(
+        "How to find objects in the prediction, at each of the thresholds; the ground truth then holds their "
+        "ids. None cuts at the thresholds, and the ground truth is binary.",
+        default=None,
+    )
+
+    lowest: ClassVar[float] = -1.0  # the least that a prediction can be
 
     def check(self) -> None:
         _check_names(self, "channels", 1)
-        _check_scale(self)
+        if not 0 < self.scale_factor < math.inf:
+            self.refuse("scale_factor", "should be above 0")
         _check_distances(self)
         _check_clips(self)
-        _check_thresholds(self, -1)
+        if not self.thresholds or len(set(self.thresholds)) < len(self.thresholds):
+            self.refuse("thresholds", "should hold at least one threshold, each once")
+        if not all(self.lowest <= threshold < 1 for threshold in self.thresholds):
+            self.refuse("thresholds", f"should lie between {self.lowest:g} and 1, where predictions do")
+        self._check_post_processing()
+
+    def _check_post_processing(self) -> None:
+        chosen = self.post_processing
+        if not isinstance(chosen, PostProcessorParameters):
+            return
+        if not chosen.builds:
+            self.refuse(
+                "post_processing",
+                "should be parameters of a post-processor that can be chosen, such as "
+                "SeededWatershedPostProcessorParameters(0)",
+            )
+        if chosen.makes_objects and len(self.channels) > 1:
+            self.refuse("channels", "should name one class, of which objects are found; make a task for each")
 
     @classmethod
     def example(cls) -> Self:
         """Return two classes."""
         return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+
+
+@attrs.define(kw_only=True)
+class DistanceTaskConfig(SurfaceTaskConfig):
+    """Predict, for every voxel, how far it is from the surface of each class."""
+
+    task_type = implemented_by("dacapo.experiments.tasks.distance:DistanceTask")
+
+    loss_config: LossConfig = field("What training minimises.", factory=MSELossConfig)
 
 
 @attrs.define(kw_only=True)
@@ -163,84 +203,37 @@ class AffinitiesTaskConfig(TaskConfig):
 
 
 @attrs.define(kw_only=True)
-class HotDistanceTaskConfig(TaskConfig):
-    """Predict, for every voxel, both which classes are there and how far it is from their surfaces."""
+class HotDistanceTaskConfig(SurfaceTaskConfig):
+    """Predict, for every voxel, both which classes are there and how far it is from their surfaces.
+
+    The prediction that is cut by thresholds is the mean of 2 p - 1, p the probability, and the distance.
+    """
 
     task_type = implemented_by("dacapo.experiments.tasks.hot_distance:HotDistanceTask")
 
-    channels: list[str] = field("The classes to predict, two channels each.")
-    clip_distance: float = field(
-        "Distances beyond this, in world units, all count the same in the clipped scores."
-    )
-    tol_distance: float = field(
-        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
-    )
-    scale_factor: float = field(
-        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
-    )
     mask_distances: bool = field(
         "Leave out distances of voxels that are nearer to unknown territory than to a known surface.",
         default=False,
     )
     kernel_size: int | None = field("Width in voxels of the last convolution; None means 1.", default=None)
-    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
-    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
-    thresholds: list[float] = field(
-        "Where to cut the mean of 2 p - 1 and the distance, between -1 and 1: validation tries each.",
-        factory=lambda: [-0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5],
-    )
 
     def check(self) -> None:
-        _check_names(self, "channels", 1)
-        _check_scale(self)
+        SurfaceTaskConfig.check(self)
         _check_kernel(self)
-        _check_distances(self)
-        _check_clips(self)
-        _check_thresholds(self, -1)
-
-    @classmethod
-    def example(cls) -> Self:
-        """Return two classes."""
-        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
 
 
 @attrs.define(kw_only=True)
-class InnerDistanceTaskConfig(TaskConfig):
+class InnerDistanceTaskConfig(SurfaceTaskConfig):
     """Predict, for every voxel inside of a class, how far it is from the surface; 0 outside."""
 
     task_type = implemented_by("dacapo.experiments.tasks.inner_distance:InnerDistanceTask")
 
-    channels: list[str] = field("The classes to predict, one channel each.")
-    clip_distance: float = field(
-        "Distances beyond this, in world units, all count the same in the clipped scores."
-    )
-    tol_distance: float = field(
-        "Errors nearer than this to the truth, in world units, are forgiven in tolerant scores."
-    )
-    scale_factor: float = field(
-        "The distance d, in world units, is learned as tanh(d / scale_factor).", default=1.0
-    )
-    mask_distances: bool = field(
-        "Leave out voxels inside that are nearer to unknown territory than to a known surface.", default=True
-    )
-    clipmin: float = field("The smallest fraction a class is taken to fill when balancing.", default=0.05)
-    clipmax: float = field("The largest fraction a class is taken to fill when balancing.", default=0.95)
     thresholds: list[float] = field(
         "Where to cut the prediction, which is between 0 and 1: validation tries each of them.",
         factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
     )
 
-    def check(self) -> None:
-        _check_names(self, "channels", 1)
-        _check_scale(self)
-        _check_distances(self)
-        _check_clips(self)
-        _check_thresholds(self, 0)
-
-    @classmethod
-    def example(cls) -> Self:
-        """Return two classes."""
-        return cls(name="example", channels=["a", "b"], clip_distance=40, tol_distance=8, scale_factor=16)
+    lowest = 0.0
 
 
 @attrs.define(kw_only=True)
@@ -310,7 +303,7 @@ class OneHotTaskConfig(TaskConfig):
 class PretrainedTaskConfig(TaskConfig):
     """Another task, whose models begin with the weights, backbone and head, that are in a file.
 
-    Everything else is as that task says.  A run made of it needs the file whenever its model is made.
+    Everything else is as that task says.  The file is needed until there is a checkpoint.
     """
 
     task_type = implemented_by("dacapo.experiments.tasks.pretrained:PretrainedTask")
@@ -319,11 +312,6 @@ class PretrainedTaskConfig(TaskConfig):
     weights: Path = field(
         "The file: of safetensors, or of torch, with a state dict or a checkpoint that holds one as model."
     )
-
-    def verify(self) -> tuple[bool, str]:
-        """Say whether there is a file."""
-        there = self.weights.is_file()
-        return there, "" if there else f"there is no file of weights at {self.weights}"
 
 
 @attrs.define(kw_only=True)
@@ -345,9 +333,6 @@ class DummyTaskConfig(TaskConfig):
         return cls(name="example", embedding_dims=2, detection_threshold=0.5)
 
 
-_OfDistances = DistanceTaskConfig | HotDistanceTaskConfig | InnerDistanceTaskConfig
-
-
 def _check_names(config: TaskConfig, field_name: str, at_least: int) -> None:
     names = getattr(config, field_name)
     if len(names) < at_least or len(set(names)) < len(names) or not all(names):
@@ -359,25 +344,13 @@ def _check_kernel(config: HotDistanceTaskConfig | OneHotTaskConfig) -> None:
         config.refuse("kernel_size", "should be an odd number of voxels")
 
 
-def _check_scale(config: _OfDistances) -> None:
-    if not 0 < config.scale_factor < math.inf:
-        config.refuse("scale_factor", "should be above 0")
-
-
-def _check_thresholds(config: _OfDistances, least: float) -> None:
-    if not config.thresholds or len(set(config.thresholds)) < len(config.thresholds):
-        config.refuse("thresholds", "should hold at least one threshold, each once")
-    if not all(least <= threshold < 1 for threshold in config.thresholds):
-        config.refuse("thresholds", f"should lie between {least} and 1, where predictions do")
-
-
-def _check_distances(config: _OfDistances | OneHotTaskConfig) -> None:
+def _check_distances(config: SurfaceTaskConfig | OneHotTaskConfig) -> None:
     if not config.clip_distance > 0:
         config.refuse("clip_distance", "should be above 0")
     if not config.tol_distance >= 0:
         config.refuse("tol_distance", "should be 0 or more")
 
 
-def _check_clips(config: _OfDistances | OneHotTaskConfig) -> None:
+def _check_clips(config: SurfaceTaskConfig | OneHotTaskConfig) -> None:
     if not 0 < config.clipmin <= config.clipmax < 1:
         config.refuse("clipmin", f"should be above 0 and at most clipmax ({config.clipmax}), below 1")

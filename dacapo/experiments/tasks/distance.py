@@ -5,9 +5,9 @@ from __future__ import annotations
 from dacapo.config import build
 
 from .configs import DistanceTaskConfig
-from .evaluators import BinarySegmentationEvaluator
 from .post_processors import ThresholdPostProcessor
 from .predictors import DistancePredictor
+from .segmenting_distances import finds_objects, segment_and_score
 from .task import Task
 
 
@@ -17,13 +17,11 @@ class DistanceTask(Task):
     def __init__(self, config: DistanceTaskConfig) -> None:
         self._channels = tuple(config.channels)
         self.predictor = DistancePredictor(
-            config.channels, config.scale_factor, config.mask_distances, config.clipmin, config.clipmax
-        )
+            config.channels, config.scale_factor, config.mask_distances, config.clipmin, config.clipmax,
+            finds_objects(config),
+        )  # fmt: skip
         self.loss = build(config.loss_config)
-        self.post_processor = ThresholdPostProcessor(config.thresholds)
-        self.evaluator = BinarySegmentationEvaluator(
-            config.clip_distance, config.tol_distance, config.channels
-        )
+        segment_and_score(self, config, ThresholdPostProcessor)
 
     @property
     def channels(self) -> list[str]:

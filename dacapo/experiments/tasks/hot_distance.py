@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .configs import HotDistanceTaskConfig
-from .evaluators import BinarySegmentationEvaluator
 from .losses import HotDistanceLoss
 from .post_processors import HotDistancePostProcessor
 from .predictors import HotDistancePredictor
 from .predictors.hot_distance_predictor import distance_channel
+from .segmenting_distances import finds_objects, segment_and_score
 from .task import Task
 
 
@@ -18,13 +18,10 @@ class HotDistanceTask(Task):
         self._classes = tuple(config.channels)
         self.predictor = HotDistancePredictor(
             config.channels, config.scale_factor, config.mask_distances, config.kernel_size,
-            config.clipmin, config.clipmax,
+            config.clipmin, config.clipmax, finds_objects(config),
         )  # fmt: skip
         self.loss = HotDistanceLoss()
-        self.post_processor = HotDistancePostProcessor(config.thresholds)
-        self.evaluator = BinarySegmentationEvaluator(
-            config.clip_distance, config.tol_distance, config.channels
-        )
+        segment_and_score(self, config, HotDistancePostProcessor)
 
     @property
     def channels(self) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .configs import InnerDistanceTaskConfig
-from .evaluators import BinarySegmentationEvaluator
 from .losses import MSELoss
 from .post_processors import ThresholdPostProcessor
 from .predictors import InnerDistancePredictor
+from .segmenting_distances import finds_objects, segment_and_score
 from .task import Task
 
 
@@ -16,13 +16,11 @@ class InnerDistanceTask(Task):
     def __init__(self, config: InnerDistanceTaskConfig) -> None:
         self._channels = tuple(config.channels)
         self.predictor = InnerDistancePredictor(
-            config.channels, config.scale_factor, config.mask_distances, config.clipmin, config.clipmax
-        )
+            config.channels, config.scale_factor, config.mask_distances, config.clipmin, config.clipmax,
+            finds_objects(config),
+        )  # fmt: skip
         self.loss = MSELoss()
-        self.post_processor = ThresholdPostProcessor(config.thresholds)
-        self.evaluator = BinarySegmentationEvaluator(
-            config.clip_distance, config.tol_distance, config.channels
-        )
+        segment_and_score(self, config, ThresholdPostProcessor)
 
     @property
     def channels(self) -> list[str]:

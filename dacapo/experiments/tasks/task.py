@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from .post_processors.parameters import swept
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures import Architecture
@@ -25,6 +28,13 @@ class Task(ABC):
     loss: Loss
     post_processor: PostProcessor
     evaluator: Evaluator
+    # Values of post-processing parameters to try, by name, as the config says.
+    sweep: Mapping[str, Sequence[Any]]
+
+    def __new__(cls, config: Any = None, *arguments: Any, **named: Any) -> Self:
+        task = super().__new__(cls)
+        task.sweep = getattr(config, "sweep", {})  # here, since subclasses need not call an __init__ of ours
+        return task
 
     @property
     @abstractmethod
@@ -33,8 +43,8 @@ class Task(ABC):
 
     @property
     def parameters(self) -> tuple[PostProcessorParameters, ...]:
-        """The sets of post-processing parameters that validation tries."""
-        return tuple(self.post_processor.enumerate_parameters())
+        """The sets of post-processing parameters that validation tries: all combinations of the sweep."""
+        return swept(self.post_processor.enumerate_parameters(), self.sweep)
 
     @property
     def evaluation_scores(self) -> EvaluationScores:
@@ -44,3 +54,7 @@ class Task(ABC):
     def create_model(self, architecture: Architecture) -> Model:
         """Return the backbone with the head of this task."""
         return self.predictor.create_model(architecture)
+
+    def create_blank_model(self, architecture: Architecture) -> Model:
+        """Return the same model without weights that the task may bring: a checkpoint takes their place."""
+        return self.create_model(architecture)

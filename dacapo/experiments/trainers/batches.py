@@ -18,6 +18,7 @@ from funlib.geometry import Roi
 from dacapo.config import build
 from dacapo.errors import InvalidArray, InvalidRequest
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
+from dacapo.experiments.tasks.balance import MovingCounts
 
 from .augment import Augment, Patch, SpatialAugment
 from .configs import PatchTrainerConfig
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 T = TypeVar("T")
 
-COUNTED_PATCHES = 32
+COUNTED = 4  # one patch in so many: enough, since all are drawn alike, and counting affinities takes its time
 # What a generator is for; part of its seed, so that no two draw the same numbers.
 _TRAINING, _COUNTING = 0, 1
 
@@ -74,7 +75,7 @@ class BatchMaker:
                 "of the datasplit"
             )
         self.config, self.seed, self.predictor = config, seed, task.predictor
-        self.class_counts: NDArray | None = None
+        self._counts = MovingCounts(self._count, config.balance_window)
         self.augments: list[Augment] = [build(augment) for augment in config.augments]
         self.shape = PatchShape.of(model, task.predictor, datasets[0].raw)
         self.sources = [PatchSource(dataset, self.shape, config.clip_raw) for dataset in datasets]
@@ -95,18 +96,21 @@ class BatchMaker:
         self.shares = np.cumsum(weights / weights.sum())
         self.shares[-1] = 1.0  # which rounding may have missed
 
-    def prepare(self) -> None:
-        """Count the classes in a fixed number of patches, for targets to be balanced by."""
-        counts = None
-        for number in range(COUNTED_PATCHES):
-            random = self._generator(_COUNTING, number, 0, 0)
-            chosen = self._choose(random)
-            place = self.locations[chosen].draw(random)
-            gt, mask = self.sources[chosen].labels(self.shape.output_roi, place)
-            arrays = self._as_arrays(self.sources[chosen], gt, mask, self.shape.output_roi)
-            found = self.predictor.class_counts(*arrays)
-            counts = found if counts is None else counts + found
-        self.class_counts = counts
+    def class_counts(self, iteration: int) -> NDArray:
+        """Return the voxels of each class by which targets of an iteration are balanced.
+
+        They are those of the last ``balance_window`` of the patches that are counted, where they were cut
+        and before they are augmented, up to those of the iteration itself.  At the beginning patches that
+        are not trained on stand in for those before.
+        """
+        return self._counts.until((iteration + 1) * self.config.batch_size // COUNTED)
+
+    def _count(self, number: int) -> NDArray:
+        """Count the classes in a patch; those of negative numbers are the ones before training."""
+        patch = divmod(number * COUNTED, self.config.batch_size)
+        source, place = self._drawn(*((_TRAINING, *patch) if number >= 0 else (_COUNTING, -number, 0)))
+        gt, mask = source.labels(self.shape.output_roi, place)
+        return self.predictor.class_counts(*self._as_arrays(source, gt, mask, self.shape.output_roi))
 
     def make(self, iteration: int) -> Batch:
         """Return the batch of an iteration."""
@@ -122,9 +126,7 @@ class BatchMaker:
 
     def sample(self, iteration: int, number: int) -> Sample:
         """Return one sample of a batch."""
-        random = self._generator(_TRAINING, iteration, number, 0)
-        chosen = self._choose(random)
-        source, place = self.sources[chosen], self.locations[chosen].draw(random)
+        source, place = self._drawn(_TRAINING, iteration, number)
         deformation, changes = Deformation.identity(self.shape.output_roi.dims), []
         for position, augment in enumerate(self.augments, start=1):
             own = self._generator(_TRAINING, iteration, number, position)
@@ -136,23 +138,27 @@ class BatchMaker:
         patch = source.read(place, deformation)
         for augment, own in changes:
             augment.change(patch, own)
-        return Sample(patch, *self._target(source, patch))
+        return Sample(patch, *self._target(source, patch, self.class_counts(iteration)))
 
-    def _target(self, source: PatchSource, patch: Patch) -> tuple[NDArray, NDArray]:
+    def _target(self, source: PatchSource, patch: Patch, counts: NDArray) -> tuple[NDArray, NDArray]:
         gt, mask = self._as_arrays(source, patch.gt, patch.mask, self.shape.gt_roi)
         target = self.predictor.create_target(gt, self.shape.output_roi)
-        weight, _ = self.predictor.create_weight(gt, target, mask, self.class_counts)
+        weight, _ = self.predictor.create_weight(gt, target, mask, counts)
         return np.asarray(target.data, np.float32), np.asarray(weight.data, np.float32)
 
     def _as_arrays(
         self, source: PatchSource, gt: NDArray, mask: NDArray | None, roi: Roi
     ) -> tuple[NumpyArray, NumpyArray | None]:
         grid = self.shape.gt_voxel_size, roi.begin
-        labels = NumpyArray(gt, *grid, source.gt.axis_names, name=source.gt.name)
+        whose = f"{source.gt.name} of dataset {source.name}"
+        labels = NumpyArray(gt, *grid, source.gt.axis_names, name=whose)
         return labels, None if mask is None else NumpyArray(mask, *grid, name=f"mask of {source.name}")
 
-    def _choose(self, random: np.random.Generator) -> int:
-        return int(np.searchsorted(self.shares, random.random(), side="right"))
+    def _drawn(self, *purpose: int) -> tuple[PatchSource, NDArray]:
+        """Return the dataset and the place of a patch."""
+        random = self._generator(*purpose, 0)
+        chosen = int(np.searchsorted(self.shares, random.random(), side="right"))
+        return self.sources[chosen], self.locations[chosen].draw(random)
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         seed = np.random.SeedSequence([self.seed, self.config.seed, *purpose])

@@ -89,6 +89,11 @@ class PatchTrainerConfig(TrainerConfig):
     num_workers: int = field("How many threads make batches; 0 makes them between the steps.", default=2)
     prefetch: int = field("How many batches are kept ready, besides those in the making.", default=2)
     seed: int = field("Another number gives other patches to the same run.", default=0)
+    balance_window: int = field(
+        "In how many patches, the last ones of every fourth, voxels are counted by class for tasks that "
+        "balance classes; what lies further back is forgotten.",
+        default=32,
+    )
 
     def check(self) -> None:
         TrainerConfig.check(self)
@@ -102,6 +107,8 @@ class PatchTrainerConfig(TrainerConfig):
             self.refuse("reject_probability", "should be between 0 and 1")
         if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
             self.refuse("max_gradient_norm", "should be above 0, or None")
+        if self.balance_window < 1:
+            self.refuse("balance_window", "should be 1 or more")
 
 
 @attrs.define(kw_only=True)

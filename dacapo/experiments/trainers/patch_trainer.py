@@ -93,7 +93,7 @@ class PatchTrainer(Trainer):
         """
         self.close()
         self._maker = BatchMaker(self.config, datasets, model, task, self.seed)
-        self._maker.prepare()
+        self._maker.class_counts(self.iteration)  # so that wrong labels are found before training begins
         self._task = task
         self._snapshots = None
         if snapshot_container is not None and self.config.snapshot_interval is not None:

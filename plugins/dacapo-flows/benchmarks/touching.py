@@ -1,9 +1,10 @@
-"""Parting 200 touching ellipsoids: flows against the distance task, each trained for the same time.
+"""Parting 200 touching ellipsoids: flows against distances, each trained for the same time.
 
-    python benchmarks/touching.py [--minutes 8] [--seed 0]
+    PYTHONPATH=. python plugins/dacapo-flows/benchmarks/touching.py [--minutes 8] [--seed 0] [TASK ...]
 
-Two volumes are made, one to train on and one to look at afterwards.  The share of surface in contact is
-that of faces between an object and another one among all faces that an object shows.
+Three volumes are made: one to train on, one to choose the iteration and the post-processing parameters
+by, and one that is segmented once, by that choice, for the figure.  The share of surface in contact is that
+of faces between an object and another one among all faces that an object shows.
 """
 
 from __future__ import annotations
@@ -11,29 +12,37 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import cc3d
 import numpy as np
 import torch
 from dacapo_flows import FlowsTaskConfig
 from scipy.ndimage import gaussian_filter
 
-from dacapo.experiments import Run, RunConfig
+import dacapo
+from benchmarks.timed_training import Trained, train
 from dacapo.experiments.architectures import CNNectomeUNetConfig
+from dacapo.experiments.bf16 import computes_bf16
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
 from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
-from dacapo.experiments.datasplits.datasets.arrays import BinarizeArrayConfig, ZarrArrayConfig
-from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
-from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr
+from dacapo.experiments.datasplits.datasets.arrays import ZarrArrayConfig
+from dacapo.experiments.datasplits.datasets.arrays.zarr_array import create_zarr, open_zarr
+from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.tasks import DistanceTaskConfig, TaskConfig
-from dacapo.experiments.tasks.evaluators import InstanceEvaluator
+from dacapo.experiments.tasks.post_processors import (
+    ConnectedComponentsPostProcessorParameters,
+    SeededWatershedPostProcessorParameters,
+)
 from dacapo.experiments.trainers import IntensityAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
-from dacapo.predict_local import predict
+from dacapo.store.array_store import LocalArrayIdentifier
 
 OBJECTS, SIZE, VOXEL = 200, 128, (8, 8, 8)
+VOLUMES = ("training", "validation", "test")  # of this seed, the next and the one after
+DISTANCES: dict[str, Any] = {
+    "channels": ["object"], "clip_distance": 80, "tol_distance": 8, "scale_factor": 40,
+    "mask_distances": False,
+}  # fmt: skip
 NDArray = np.ndarray[Any, Any]
 
 
@@ -90,95 +99,94 @@ def image(ids: NDArray, seed: int) -> NDArray:
     return (clean + rng.normal(0, 0.1, ids.shape)).astype(np.float32)
 
 
-def stored(folder: Path, name: str, seed: int) -> NDArray:
-    """Write image and ids of one volume, and return the ids."""
+def write(folder: Path, name: str, seed: int) -> str:
+    """Write image and ids of one volume, and say what is in it."""
     ids = ellipsoids(seed)
-    for dataset, data in (("raw", image(ids, seed)), ("ids", ids), ("all", (ids > 0).astype(np.uint8))):
+    for dataset, data in (("raw", image(ids, seed)), ("ids", ids)):
         array = create_zarr(folder / f"{name}.zarr", dataset, data.shape, data.dtype, voxel_size=VOXEL)
         array[array.roi] = data
-    return ids
+    return f"{name}: {len(np.unique(ids)) - 1} objects, {contact(ids):.0%} of their surface in contact"
 
 
-def config(folder: Path, task: TaskConfig, truth: str, seed: int) -> RunConfig:
-    """Return a run on both volumes."""
+def tasks() -> list[TaskConfig]:
+    """Return flows, and distances with each way to find objects in them."""
+    components = ConnectedComponentsPostProcessorParameters(0, min_size=10)
+    seeds = SeededWatershedPostProcessorParameters(0, min_size=10)
+    return [
+        FlowsTaskConfig("flows", diameter=200),
+        DistanceTaskConfig(
+            "distances, cut at a threshold", **DISTANCES, post_processing=components,
+            thresholds=[-0.2, 0.0, 0.2, 0.4, 0.6, 0.8],
+        ),
+        DistanceTaskConfig(
+            "distances, flooded from seeds", **DISTANCES, post_processing=seeds,
+            thresholds=[-0.2, 0.0, 0.2], sweep={"seed_threshold": [0.4, 0.6, 0.8]},
+        ),
+    ]  # fmt: skip
+
+
+def run_config(folder: Path, task: TaskConfig, seed: int) -> RunConfig:
+    """Return a run that is trained on the first volume and validated on the second."""
 
     def dataset(name: str) -> RawGTDatasetConfig:
         raw, ids = (ZarrArrayConfig(f"{name}_{one}", file_name=folder / f"{name}.zarr", dataset=one)
-                    for one in ("raw", truth))  # fmt: skip
-        gt = BinarizeArrayConfig(f"{name}_gt", source_array_config=ids, groupings=[("object", [1])])
-        return RawGTDatasetConfig(name, raw_config=raw, gt_config=ids if truth == "ids" else gt)
+                    for one in ("raw", "ids"))  # fmt: skip
+        return RawGTDatasetConfig(name, raw_config=raw, gt_config=ids)
 
     unet = CNNectomeUNetConfig(
-        "unet", input_shape=(72, 72, 72), fmaps_in=1, fmaps_out=12, num_fmaps=12, fmap_inc_factor=2,
-        downsample_factors=[(2, 2, 2), (2, 2, 2)],
+        "unet", input_shape=(48, 48, 48), fmaps_in=1, fmaps_out=12, num_fmaps=12,
+        fmap_inc_factor=2, downsample_factors=[(2, 2, 2), (2, 2, 2)], padding="same",
     )  # fmt: skip
     trainer = PatchTrainerConfig(
-        "patches", batch_size=2, learning_rate=2e-3, num_workers=1,
+        "patches", batch_size=2, learning_rate=4e-3, warmup_iterations=30, num_workers=1,
+        precision="bf16" if computes_bf16(torch.device("cpu")) else "fp32",
         augments=[SimpleAugmentConfig(), IntensityAugmentConfig(scale=(0.9, 1.1), shift=(-0.05, 0.05))],
     )  # fmt: skip
     split = TrainValidateDataSplitConfig(
-        "split", train_configs=[dataset("train")], validate_configs=[dataset("held_out")]
+        "split", train_configs=[dataset(VOLUMES[0])], validate_configs=[dataset(VOLUMES[1])]
     )
-    return RunConfig(task, unet, trainer, split, task.name, 0, 10**6, seed=seed)
+    return RunConfig(task, unet, trainer, split, task.name, 0, 10**6, validation_interval=100, seed=seed)
 
 
-def train(run: Run, minutes: float) -> int:
-    """Train for so long, and return how many iterations that were."""
-    run.trainer.build_batch_provider(run.datasplit.train, run.model, run.task)
-    begin, done = time.monotonic(), 0
-    while time.monotonic() - begin < 60 * minutes:
-        done += len(list(run.trainer.iterate(5, run.model, run.optimizer, "cpu")))
-    run.trainer.close()
-    return done
-
-
-def best(run: Run, ids: NDArray) -> tuple[float, str]:
-    """Return the best F1 of all parameter sets on the held-out volume, and which that was."""
-    raw = run.datasplit.validate[0].raw
-    prediction = predict(run.model, raw)
-    truth = NumpyArray(ids.astype(np.uint32), VOXEL, raw.offset)
+def tested(trained: Trained, folder: Path) -> str:
+    """Segment the test volume once, by what was chosen on the validation volume, and return a row."""
+    run, best = trained.run, trained.chosen(VOLUMES[1], "f1_score")
+    where = LocalArrayIdentifier(folder / "predicted.zarr", run.name)
+    volume = folder / f"{VOLUMES[2]}.zarr"
+    prediction = dacapo.predict(run, best.iteration, volume, "raw", where, output_dtype="float32")
     run.task.post_processor.set_prediction(prediction)
-    found = []
-    for parameters in run.task.parameters:
-        made = run.task.post_processor.process(parameters)
-        labels = made.data
-        if made.num_channels is not None:
-            labels = cc3d.connected_components(labels[0], connectivity=6)
-            labels = cc3d.dust(labels, threshold=10, connectivity=6)
-        segmentation = NumpyArray(labels.astype(np.uint32), VOXEL, made.offset)
-        found.append((InstanceEvaluator().evaluate(segmentation, truth).f1_score, str(parameters)))
-    return max(found)
+    made = run.task.post_processor.process(best.parameters)
+    f1 = run.task.evaluator.evaluate(made, open_zarr(volume, "ids")).f1_score
+    by = trained.scores.array[:, 0, :, trained.scores.criteria.index("f1_score")].max(axis=1)
+    curve = ", ".join(f"{i}: {v:.3f}" for i, v in zip(trained.scores.iterations, by, strict=True))
+    return (
+        f"| {run.name} | {f1:.3f} | {best.iteration}, {best.parameters} | {trained.iterations} in "
+        f"{trained.minutes:.1f} min | {curve} |"
+    )
 
 
 def main() -> None:
-    """Make the volumes, train both tasks, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=8)
+    """Make the volumes, train each task, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="TASK", help="only these")
+    parser.add_argument("--minutes", type=float, default=8, help="of each training, with its validations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="beside the one that makes batches")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["DACAPO_RUNS_BASE_DIR"] = str(folder / "runs")
-        stored(folder, "train", options.seed)
-        ids = stored(folder, "held_out", options.seed + 1)
-        print(
-            f"{len(np.unique(ids)) - 1} objects, {contact(ids):.0%} of their surface in contact", flush=True
-        )
-        print("| task | F1 at IoU 0.5 | iterations | training | best by |\n|---|---|---|---|---|")
-        tasks = (
-            (FlowsTaskConfig("flows", diameter=100), "ids"),
-            (DistanceTaskConfig("distance", channels=["object"], clip_distance=80, tol_distance=8,
-                                scale_factor=24, thresholds=[-0.3, 0.0, 0.2, 0.4, 0.6, 0.8]), "all"),
-        )  # fmt: skip
-        for task, truth in tasks:
-            run = Run(config(folder, task, truth, options.seed))
-            done = train(run, options.minutes)
-            score, parameters = best(run, ids)
-            print(
-                f"| {task.name} | {score:.3f} | {done} | {options.minutes:g} min | {parameters} |", flush=True
-            )
+        for index, volume in enumerate(VOLUMES):
+            print(write(folder, volume, options.seed + index), flush=True)
+        print("| task | F1 at IoU 0.5, test | chosen on the validation volume | iterations | F1 there |")
+        print("|---|---|---|---|---|", flush=True)
+        for task in tasks():
+            if task.name in (options.names or [task.name]):
+                config = run_config(folder, task, options.seed)
+                print(tested(train(config, folder / "runs", options.minutes), folder), flush=True)
+        print(f"load of the machine at the end, on {os.cpu_count()} cores: {os.getloadavg()[1]:.1f}")
 
 
 if __name__ == "__main__":

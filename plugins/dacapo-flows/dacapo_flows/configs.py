@@ -41,14 +41,14 @@ class FlowsTaskConfig(TaskConfig):
     flow_thresholds: list[float | None] = field(
         "Objects whose flow differs more from the predicted one, in mean squares, are left out; None "
         "keeps all. Validation tries each.",
-        factory=lambda: [None, 0.4],
+        factory=lambda: [None, 0.8],
     )
     min_size: int = field("Objects of fewer voxels are left out.", default=10)
 
     @classmethod
     def example(cls) -> FlowsTaskConfig:
         """Return one that can be tried on a small volume."""
-        return cls("example", diameter=200, foreground_thresholds=[0.5], flow_thresholds=[None, 0.4])
+        return cls("example", diameter=200, foreground_thresholds=[0.5], flow_thresholds=[None, 0.8])
 
     def check(self) -> None:
         if not 0 <= self.diameter < math.inf:

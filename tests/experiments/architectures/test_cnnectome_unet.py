@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dacapo.errors import ShapeError
+from dacapo.errors import InvalidConfig, ShapeError
 from dacapo.experiments.architectures import CNNectomeUNetConfig, DummyArchitectureConfig
 from dacapo.experiments.architectures.layers import Conv3d, convolution
 from dacapo.experiments.architectures.unet_geometry import unet_geometry
@@ -42,6 +42,10 @@ VARIANTS = {
     "anisotropic": {"input_shape": (40, 44, 44), "downsample_factors": [(1, 2, 2), (3, 2, 2)]},
     "threes": {"input_shape": (39, 39), "downsample_factors": [(3, 3)]},
     "attention": {**FLAT, "use_attention": True},
+    "heads": {**FLAT, "num_heads": 2, "fmaps_out": 3},
+    "heads with attention, finer": {
+        **FLAT, "num_heads": 3, "fmaps_out": 2, "use_attention": True, "upsample_factors": [(2, 2)],
+    },
     "transposed": {**FLAT, "constant_upsample": False},
     "batch norm": {**FLAT, "batch_norm": True, "fmaps_in": 2},
     "finer": {**FLAT, "upsample_factors": [(2, 1), (1, 2)]},
@@ -84,7 +88,7 @@ def test_what_comes_out_is_what_was_announced(variant):
         output = network(**variant | {"padding": padding, "input_shape": shape})(
             image(shape, announced.fmaps_in, batch=2)
         )
-        assert output.shape == (2, 3, *announced.output_shape)
+        assert output.shape == (2, announced.num_out_channels, *announced.output_shape)
         assert output.std() > 0.01
         if padding == "same":
             assert announced.output_shape == announced.input_shape * announced.geometry.scale
@@ -148,6 +152,47 @@ def test_the_gradient_reaches_every_parameter(variant):
     net(image(made.input_shape, made.fmaps_in, batch=2)).square().sum().backward()
     unmoved = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert unmoved == []
+
+
+def test_heads_share_the_way_down_and_nothing_else():
+    made = config(**FLAT, num_heads=2)
+    net = network(**FLAT, num_heads=2)
+    raw = image(made.input_shape)
+    one, other = net(raw)[:, :3], net(raw)[:, 3:]
+    assert not torch.allclose(one, other)
+    single = config(**FLAT).module()
+    single.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith("further_up.")})
+    assert torch.equal(single(raw), one)
+    single.load_state_dict({k: v for k, v in net.state_dict().items() if k.startswith("down.")}
+                           | {k.replace("further_up.0.", "up."): v for k, v in net.state_dict().items()
+                              if k.startswith("further_up.")})  # fmt: skip
+    assert torch.equal(single(raw), other)
+    one.square().sum().backward()
+    moved = {
+        name.partition(".")[0] for name, p in net.named_parameters() if p.grad is not None and p.grad.any()
+    }
+    assert moved == {"down", "up"}
+
+
+def test_padding_holds_for_all_convolutions_those_after_upsampling_too():
+    # bug B39: the convolutions after upsample_factors are not padded there, and what is padded is cropped
+    changes = {**FLAT, "padding": "same", "upsample_factors": [(2, 2)], "input_shape": (24, 24)}
+    assert network(**changes)(image((24, 24))).shape == (1, 3, 48, 48)
+    assert config(**changes).output_shape == (48, 48)
+    assert network(**FLAT | {"padding": "same", "input_shape": (24, 24)})(image((24, 24))).shape[2:] == (
+        24,
+        24,
+    )
+
+
+def test_one_head_is_as_it_was():
+    assert "further_up" not in str(list(network(**FLAT).state_dict()))
+    assert config(**FLAT).num_heads == 1
+
+
+def test_heads_need_a_way_up():
+    with pytest.raises(InvalidConfig, match="num_heads = 2: should be 1 where there is no way up"):
+        config(input_shape=(12, 12, 12), downsample_factors=[], num_heads=2)
 
 
 def test_a_network_of_sections_sees_each_by_itself():

@@ -122,3 +122,9 @@ def test_labels_must_tell_channels_apart(start):
 
 def test_reports_compare_by_value():
     assert LoadedWeights(("x",)) == LoadedWeights(("x",), (), ())
+
+
+def test_a_checkpoint_may_be_given_as_a_number():
+    assert StartConfig("other run", 20000) == StartConfig("other run", "20000")
+    with pytest.raises(InvalidConfig, match="criterion"):
+        StartConfig("other run", 2.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo import documents
 from dacapo.config import build
-from dacapo.errors import InvalidArray, InvalidConfig, MissingPlugin
+from dacapo.errors import InvalidArray, InvalidConfig
 from dacapo.experiments.architectures import DummyArchitectureConfig
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.tasks import AffinitiesTaskConfig, TaskConfig
@@ -223,13 +222,6 @@ def test_small_objects_are_left_out() -> None:
         (parameters,) = processor.enumerate_parameters()
         ids, counts = np.unique(processor.process(parameters).data, return_counts=True)
         assert set(counts[ids > 0].tolist()) == expected
-
-
-def test_without_mwatershed_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mwatershed", None)
-    processor = WatershedPostProcessor(NEAR)
-    with pytest.raises(MissingPlugin, match=r"pip install 'dacapo\[mws\]'"):
-        processor.segment(np.zeros((3, 4, 4, 4), np.float32), next(iter(processor.enumerate_parameters())))
 
 
 def test_the_channels_of_a_model_are_affinities_and_descriptors() -> None:

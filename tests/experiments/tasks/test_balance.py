@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dacapo.experiments.tasks.balance import class_weights, count_classes
+from dacapo.experiments.tasks.balance import MovingCounts, class_weights, count_classes
 
 
 def test_weights_are_those_of_the_formula() -> None:
@@ -35,3 +35,19 @@ def test_counting_is_the_same_for_all_types(dtype: type) -> None:
 def test_unknown_labels_are_not_counted() -> None:
     for labels in (np.array([0, 1, 1, 200], np.uint8), np.array([0, 1, 1, -3])):
         assert count_classes(labels, 3).tolist() == [1, 2, 0]
+
+
+def test_what_lies_behind_the_window_is_forgotten_and_counted_once() -> None:
+    counted: list[int] = []
+
+    def count(number: int) -> np.ndarray:
+        counted.append(number)
+        return np.array([1, number])
+
+    window = MovingCounts(count, 3)
+    assert [window.until(end).tolist() for end in (0, 1, 2, 5)] == [[3, -6], [3, -3], [3, 0], [3, 9]]
+    assert counted == [-3, -2, -1, 0, 1, 2, 3, 4]
+    for end in range(6, 3000):
+        assert window.until(end).tolist() == [3, 3 * end - 6]
+    assert counted == list(range(-3, 2999)) and len(window._counts) == 3 + MovingCounts.KEPT
+    assert window.until(10).tolist() == [3, 24]  # whoever goes back gets the same again

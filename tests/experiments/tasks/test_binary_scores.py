@@ -10,10 +10,10 @@ import pytest
 import SimpleITK
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.distance import cdist
+from scored import binary_scores
 from skimage.metrics import variation_of_information
 
 from dacapo.experiments.tasks.evaluators import BinarySegmentationEvaluationScores
-from dacapo.experiments.tasks.evaluators.binary_scores import binary_scores
 
 CLIP, TOLERANCE = 30.0, 9.0
 CRITERIA = BinarySegmentationEvaluationScores.criteria
@@ -124,6 +124,62 @@ PAIRS = {
 def test_scores_equal_those_of_other_libraries(pair: str, voxel_size: tuple[int, ...]) -> None:
     truth, test = PAIRS[pair]
     assert_same(binary_scores(truth, test, voxel_size, CLIP, TOLERANCE), by_others(truth, test, voxel_size))
+
+
+FILLINGS = {
+    "blobs": lambda rng, shape: blobs(shape, int(rng.integers(2**31)), rng.uniform(0.05, 0.9)),
+    "noise": lambda rng, shape: rng.random(shape) < rng.uniform(0.01, 0.99),
+    "empty": lambda rng, shape: np.zeros(shape, bool),
+    "full": lambda rng, shape: np.ones(shape, bool),
+    "one voxel": lambda rng, shape: box(shape, *(slice(i := int(rng.integers(n)), i + 1) for n in shape)),
+    "first slice": lambda rng, shape: box(shape, slice(0, 1)),
+    "last slice": lambda rng, shape: box(shape, slice(shape[0] - 1, None)),
+    "last column": lambda rng, shape: box(shape, ..., slice(shape[-1] - 1, None)),
+}
+
+
+def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Return two volumes or images, as odd as they may be, and their voxel size."""
+    rng = np.random.default_rng(seed)
+    shape = [int(size) for size in rng.integers(1, 18, rng.integers(2, 4))]
+    if seed % 5 == 0:
+        shape[rng.integers(len(shape))] = 1
+    truth, test = (FILLINGS[str(rng.choice([*FILLINGS, "blobs", "noise"]))](rng, tuple(shape)) for _ in "ab")
+    if seed % 11 == 0:
+        test = np.roll(truth, 1, axis=-1)
+    return truth, test, tuple(int(size) for size in rng.choice([1, 3, 8, 40], len(shape)))
+
+
+@pytest.mark.parametrize("seed", range(240))
+def test_random_and_degenerate_volumes_score_as_in_other_libraries(seed: int) -> None:
+    truth, test, voxel_size = drawn(seed)
+    expected = by_others(truth, test, voxel_size) if truth.any() and test.any() else of_empty(truth, test)
+    assert_same(binary_scores(truth, test, voxel_size, CLIP, TOLERANCE), expected)
+
+
+def of_empty(truth: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Return what is left of the scores if one of two volumes is empty, or both are."""
+    expected = dict.fromkeys(CRITERIA, math.nan)
+    if truth.any() or test.any():
+        overlap = SimpleITK.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(*(SimpleITK.GetImageFromArray(volume.astype(np.uint8)) for volume in (test, truth)))
+        expected |= {"dice": overlap.GetDiceCoefficient(1), "jaccard": overlap.GetJaccardCoefficient(1)}
+        if test.any():
+            expected["false_discovery_rate"] = overlap.GetFalseDiscoveryRate(1)
+        return expected
+    return expected | {"hausdorff": 0.0}
+
+
+def test_the_drawn_volumes_are_of_every_sort() -> None:
+    pairs = [drawn(seed) for seed in range(240)]
+    for which in range(2):
+        counts = [(pair[which].sum(), pair[which].size) for pair in pairs]
+        assert sum(count == 0 for count, _ in counts) > 10
+        assert sum(count == size for count, size in counts) > 10
+        assert sum(count == 1 for count, _ in counts) > 10
+    assert sum(not (truth.any() or test.any()) for truth, test, _ in pairs) > 2
+    assert sum(1 in truth.shape for truth, _, _ in pairs) > 40
+    assert {truth.ndim for truth, _, _ in pairs} == {2, 3}
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scored import binary_scores
 
 from dacapo import documents
 from dacapo.errors import InvalidArray, InvalidLabels, InvalidRequest, OutsideData
@@ -20,7 +21,6 @@ from dacapo.experiments.tasks.evaluators import (
     MultiChannelBinarySegmentationEvaluationScores,
     OneHotEvaluator,
 )
-from dacapo.experiments.tasks.evaluators.binary_scores import binary_scores
 from dacapo.experiments.tasks.post_processors import ThresholdPostProcessorParameters
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 

@@ -119,7 +119,9 @@ def test_surface_is_where_both_halves_agree_on_it() -> None:
     processor = HotDistancePostProcessor([0.0])
     (parameters,) = processor.enumerate_parameters()
     # ((2 p - 1) + d) / 2: 0.45, -0.05, -0.35, 0.05, 0.1
-    np.testing.assert_array_equal(processor.segment(prediction, parameters), [[1, 0, 0, 1, 1]])
+    np.testing.assert_array_equal(
+        processor.segment(processor.evidence(prediction), parameters), [[1, 0, 0, 1, 1]]
+    )
 
 
 def test_inner_distance_configs_keep_the_fields_of_existing_scripts() -> None:

@@ -6,70 +6,109 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import adapted_rand_error, variation_of_information
+from scipy.optimize import linear_sum_assignment
+from skimage.metrics import adapted_rand_error, contingency_table, variation_of_information
 
 from dacapo.errors import InvalidArray
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
 from dacapo.experiments.tasks.evaluators import InstanceEvaluationScores, InstanceEvaluator
 from dacapo.experiments.tasks.evaluators.instance_scores import THRESHOLDS, Overlaps, instance_scores
 
+LAST = np.uint64(2**64 - 1)
+ODD = {
+    "background only": lambda rng, shape: np.zeros(shape),
+    "one object": lambda rng, shape: np.ones(shape),
+    "one voxel": lambda rng, shape: np.arange(np.prod(shape)).reshape(shape) == rng.integers(np.prod(shape)),
+    "each voxel an object": lambda rng, shape: np.arange(np.prod(shape)).reshape(shape),
+    "at the border": lambda rng, shape: np.arange(shape[0]).reshape(-1, 1, 1) == np.zeros(shape),
+}
+
 
 def volumes(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two volumes of large ids that have something in common."""
+    """Return two volumes of ids, as odd as they may be, that often have something in common."""
     rng = np.random.default_rng(seed)
-    shape = tuple(rng.integers(1, 14, 3))
-    coarse = rng.integers(0, rng.integers(1, 9), shape)
-    other = np.where(rng.random(shape) < rng.random(), coarse, rng.integers(0, rng.integers(1, 9), shape))
-    return (coarse * 7919).astype(np.uint64), (other * 104729).astype(np.int64)
-
-
-def slowly(truth: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """Match objects one by one."""
-    true, found = (set(np.unique(ids).tolist()) - {0} for ids in (truth, test))
-    if not true and not found:
-        return {}
-    ious = [
-        np.sum((truth == t) & (test == f)) / np.sum((truth == t) | (test == f)) for t in true for f in found
+    shape = tuple(int(size) for size in rng.integers(1, 14, 3))
+    if seed % 6 == 0:
+        shape = (1, *shape[1:]) if seed % 12 else (1, 1, 1)
+    size = int(rng.integers(1, 5))
+    coarse = rng.integers(0, rng.integers(1, 9), [-(-n // size) for n in shape])
+    coarse = np.kron(coarse, np.ones((size,) * 3, int))[tuple(slice(n) for n in shape)]
+    strange = rng.integers(0, rng.integers(1, 9), shape)
+    other = np.where(rng.random(shape) < rng.choice([0.2, 0.6, 0.9, 0.97]), coarse, strange)
+    pair = [coarse, other]
+    if seed % 4 == 0:
+        pair[rng.integers(2)] = list(ODD.values())[rng.integers(len(ODD))](rng, shape)
+    truth, test = (ids.astype(np.uint64) for ids in pair)
+    # Ids of any size: of 64 bits, of 32, and signed.
+    return np.where(truth, LAST - truth, truth), (test.astype(np.uint32) * 104729, test.astype(np.int64))[
+        seed % 2
     ]
-    hits = {threshold: sum(iou > threshold for iou in ious) for threshold in THRESHOLDS}
-    count = len(true) + len(found)
+
+
+def few(ids: np.ndarray) -> np.ndarray:
+    """Return ids as other libraries can count them, background staying 0."""
+    return np.searchsorted(np.unique(np.append(ids.ravel(), ids.dtype.type(0))), ids)
+
+
+def matched(truth: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Match objects by the table of scikit-image and the assignment of scipy."""
+    table = contingency_table(few(truth), few(test)).toarray()
+    sizes = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
+    ious = (table / np.maximum(sizes, 1))[1:, 1:]
+    true, found = ious.shape
+    if not true + found:
+        return dict.fromkeys(MATCHED, math.nan)
+    shared = {t: ious[linear_sum_assignment(np.where(ious > t, ious, 0), maximize=True)] for t in THRESHOLDS}
+    hits = {t: int((of_pairs > t).sum()) for t, of_pairs in shared.items()}
+    count = true + found
     return {
-        "precision": hits[0.5] / len(found) if found else math.nan,
-        "recall": hits[0.5] / len(true) if true else math.nan,
+        "precision": hits[0.5] / found if found else math.nan,
+        "recall": hits[0.5] / true if true else math.nan,
         "f1_score": 2 * hits[0.5] / count,
         "f1_score_75": 2 * hits[0.75] / count,
         "average_precision_50": hits[0.5] / (count - hits[0.5]),
         "average_precision": float(np.mean([hits[t] / (count - hits[t]) for t in THRESHOLDS])),
-        "panoptic_quality": 2 * sum(iou for iou in ious if iou > 0.5) / count,
+        "panoptic_quality": shared[0.5][shared[0.5] > 0.5].sum() / (hits[0.5] + (count - 2 * hits[0.5]) / 2),
     }
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_scores_equal_independent_computations(seed: int) -> None:
-    truth, test = volumes(seed)
-    scores = instance_scores(Overlaps.of(truth, test))
-    for name, value in slowly(truth, test).items():
-        assert getattr(scores, name) == pytest.approx(value, nan_ok=True), name
-    inside = truth != 0
+MATCHED = InstanceEvaluationScores.criteria[4:]
+
+
+def by_pairs_of_voxels(truth: np.ndarray, test: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """Compare voxels by scikit-image."""
     if not inside.any():
-        assert math.isnan(scores.voi) and math.isnan(scores.adapted_rand_error)
-        return
-    pair = truth[inside].astype(int), test[inside]
+        return dict.fromkeys(("voi_split", "voi_merge", "voi", "adapted_rand_error"), math.nan)
+    pair = few(truth)[inside], few(test)[inside]
     split, merge = variation_of_information(*pair)
-    assert (scores.voi_split, scores.voi_merge) == pytest.approx((split, merge), abs=1e-9)
-    assert scores.voi == pytest.approx(split + merge, abs=1e-9)
-    if inside.sum() > 1:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = adapted_rand_error(truth.astype(int), test, ignore_labels=(0,))[0]
-        assert scores.adapted_rand_error == pytest.approx(error, nan_ok=True, abs=1e-9)
+    error = math.nan  # of pairs of different voxels that lie in one object, where there are none
+    if any((np.bincount(ids) > 1).any() for ids in pair):
+        error = adapted_rand_error(pair[0] + 1, pair[1] + 1, ignore_labels=())[0]
+    return {"voi_split": split, "voi_merge": merge, "voi": split + merge, "adapted_rand_error": error}
 
 
-def test_background_may_count_as_an_object() -> None:
-    truth, test = volumes(3)
-    scores = instance_scores(Overlaps.of(truth, test), background_as_object=True)
-    assert (scores.voi_split, scores.voi_merge) == pytest.approx(
-        tuple(variation_of_information(truth.astype(int), test)), abs=1e-9
-    )
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("seed", range(240))
+def test_scores_equal_those_of_other_libraries(seed: int, background: bool) -> None:
+    truth, test = volumes(seed)
+    scores = instance_scores(Overlaps.of(truth, test), background)
+    inside = np.ones(truth.shape, bool) if background else truth != 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = matched(truth, test) | by_pairs_of_voxels(truth, test, inside)
+    assert set(expected) == set(scores.criteria)
+    for name, value in expected.items():
+        assert getattr(scores, name) == pytest.approx(value, nan_ok=True, abs=1e-9), name
+
+
+def test_the_volumes_are_of_every_sort() -> None:
+    pairs = [volumes(seed) for seed in range(240)]
+    assert sum(not truth.any() for truth, _ in pairs) > 10 and sum(not test.any() for _, test in pairs) > 10
+    assert sum(not (truth.any() or test.any()) for truth, test in pairs) > 3
+    assert sum(truth.size == 1 for truth, _ in pairs) > 10
+    assert sum(truth.shape[0] == 1 for truth, _ in pairs) > 30
+    matches = [instance_scores(Overlaps.of(*pair)).f1_score for pair in pairs]
+    assert sum(0 < f1 < 1 for f1 in matches) > 60
+    assert max(truth.max() for truth, _ in pairs) > 2**63
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -272,3 +272,19 @@ def test_documents_of_older_versions_are_one_hot_tasks() -> None:
     document = {"__type__": "OneHotTaskConfig", "name": "old", "classes": ["a", "b"], "kernel_size": None}
     config = documents.read(document, TaskConfig)
     assert config == OneHotTaskConfig("old", classes=["a", "b"]) and build(config).channels == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("config", "mask_distances", "lowest"),
+    [(DistanceTaskConfig, True, -1), (HotDistanceTaskConfig, False, -1), (InnerDistanceTaskConfig, True, 0)],
+)
+def test_tasks_of_distances_share_their_fields_and_keep_their_defaults(
+    config: Any, mask_distances: bool, lowest: float
+) -> None:
+    made = config("name", channels=["a"], clip_distance=1, tol_distance=1)
+    assert (made.scale_factor, made.mask_distances, made.clipmin, made.clipmax) == (
+        1, mask_distances, 0.05, 0.95,
+    )  # fmt: skip
+    assert made.replace(thresholds=[lowest]).thresholds == [lowest]
+    with pytest.raises(InvalidConfig, match=f"thresholds = .*: should lie between {lowest} and 1"):
+        made.replace(thresholds=[lowest - 0.1])

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from dacapo.config import field
+from dacapo.config import build, field
 from dacapo.errors import DataError, InvalidArray, InvalidRequest
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
+from dacapo.experiments.tasks import DistanceTaskConfig
 from dacapo.experiments.trainers import (
     Augment,
     AugmentConfig,
@@ -46,12 +47,12 @@ def dataset(name: str = "data", seed: int = 0, **rest: Any) -> MemoryDataset:
     return MemoryDataset(name, noise(SHAPE, seed=seed), balls(SHAPE, seed=seed), **rest)
 
 
-def maker(*datasets: Any, seed: int = 0, margin: int = 1, model: Any = None, **values: Any) -> BatchMaker:
+def maker(
+    *datasets: Any, seed: int = 0, margin: int = 1, model: Any = None, task: Any = None, **values: Any
+) -> BatchMaker:
     config = PatchTrainerConfig("trainer", **{"batch_size": 2, "augments": AUGMENTS, **values})
     model = model or TinyModel((12, 12, 12), valid=True)
-    made = BatchMaker(config, datasets or [dataset()], model, tiny_task(margin), seed)
-    made.prepare()
-    return made
+    return BatchMaker(config, datasets or [dataset()], model, task or tiny_task(margin), seed)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -86,7 +87,6 @@ def test_the_seed_of_the_config_counts_too() -> None:
         BatchMaker(c, [dataset()], TinyModel((12, 12, 12)), tiny_task(), 0)
         for c in (config, config.replace(seed=2))
     )
-    plain.prepare(), other.prepare()
     assert not same(plain.make(0), other.make(0))
 
 
@@ -180,10 +180,45 @@ def test_what_lies_beyond_the_ground_truth_weighs_nothing() -> None:
     assert 0.02 < (batch.weight == 0).float().mean() < 0.5 and set(batch.weight.unique().tolist()) == {0, 1}
 
 
-def test_classes_are_counted_in_the_same_patches_every_time() -> None:
-    one, other = maker(), maker(augments=[])
-    assert one.class_counts is not None and one.class_counts.sum() == 32 * 1000
-    assert (one.class_counts == other.class_counts).all()
+def test_classes_are_counted_in_every_fourth_of_the_last_patches() -> None:
+    """B46: the counts of the existing one never forget the first batches."""
+    made = maker(augments=[], balance_window=3, model=TinyModel((12, 12, 12)), margin=0)
+    everywhere = [made.sample(*divmod(number, 2)).patch.gt for number in range(40)]
+    per_patch = [np.array([np.sum(gt == 0), np.sum(gt != 0)]) for gt in everywhere]
+    for iteration in (19, 7, 5):
+        end = 2 * (iteration + 1)
+        expected = sum(per_patch[number] for number in range(0, end, 4)[-3:])
+        assert made.class_counts(iteration).tolist() == expected.tolist()
+
+
+def test_before_training_classes_are_counted_in_patches_of_their_own() -> None:
+    made, other = maker(), maker(augments=[], batch_size=3)
+    first = made.class_counts(0)
+    assert first.sum() == 32 * 1000 and (first == other.class_counts(0)).all()
+    assert (first != made.class_counts(300)).any()
+    assert (first != maker(seed=1).class_counts(0)).any()
+
+
+def balanced(**values: Any) -> BatchMaker:
+    """Return a maker of a task that balances classes, whose patches are very unlike each other."""
+    task = build(
+        DistanceTaskConfig("task", channels=["ball"], clip_distance=40, tol_distance=8, clipmin=1e-6)
+    )
+    return maker(model=TinyModel((8, 8, 8)), task=task, balance_window=2, **values)
+
+
+def test_balanced_batches_too_follow_from_their_number_alone() -> None:
+    """So resuming needs nothing of the window, and threads cannot disturb it."""
+    whole = balanced()
+    batches = [whole.make(i) for i in range(24)]
+    assert same(balanced().make(20), batches[20])  # another process, which begins there
+    heavy = {float(batch.weight.max()) for batch in batches}
+    assert len(heavy) > 3  # the window moves
+    ahead = Prefetcher(balanced().make, 3, 5)
+    try:
+        assert all(same(ahead.get(i, 24), batches[i]) for i in range(8, 24))
+    finally:
+        ahead.close()
 
 
 @attrs.define(kw_only=True)

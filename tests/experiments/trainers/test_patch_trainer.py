@@ -16,7 +16,15 @@ from dacapo.config import build
 from dacapo.errors import InvalidConfig, InvalidLabels, InvalidRequest, OutsideData, TrainingDiverged
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
-from dacapo.experiments.tasks import DistanceTaskConfig
+from dacapo.experiments.tasks import (
+    AffinitiesTaskConfig,
+    CrossEntropyDiceLossConfig,
+    DistanceTaskConfig,
+    HotDistanceTaskConfig,
+    InnerDistanceTaskConfig,
+    OneHotTaskConfig,
+    TaskConfig,
+)
 from dacapo.experiments.trainers import (
     ElasticAugmentConfig,
     GunpowderTrainerConfig,
@@ -26,6 +34,7 @@ from dacapo.experiments.trainers import (
     precision,
 )
 from dacapo.experiments.trainers.patch_trainer import PatchTrainer
+from dacapo.testing.volumes import small_architecture
 from memory_dataset import MeanSquares, MemoryDataset, TinyModel, balls, noise, tiny_task
 
 SHAPE = (24, 24, 24)
@@ -89,6 +98,38 @@ def test_training_in_two_parts_is_training_in_one() -> None:
         assert torch.equal(weights, other.state_dict()[name])
     assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
     assert np.mean([s.loss for s in stats[-10:]]) < 0.5 * np.mean([s.loss for s in stats[:10]])
+
+
+DISTANCES: dict[str, Any] = {
+    "channels": ["ball"], "clip_distance": 40, "tol_distance": 8, "scale_factor": 24, "clipmin": 1e-6,
+}  # fmt: skip
+TASKS = [
+    DistanceTaskConfig("distance", **DISTANCES),
+    HotDistanceTaskConfig("hot distance", **DISTANCES),
+    InnerDistanceTaskConfig("inner distance", **DISTANCES),
+    OneHotTaskConfig("cross-entropy", classes=["rest", "ball"]),
+    OneHotTaskConfig("dice", classes=["rest", "ball"], loss_config=CrossEntropyDiceLossConfig()),
+    AffinitiesTaskConfig("affinities", neighborhood=[(1, 0, 0), (0, 1, 0), (0, 0, -2)]),
+]
+
+
+@pytest.mark.parametrize("config", TASKS, ids=lambda config: config.name)
+def test_training_in_two_parts_is_training_in_one_for_all_tasks(config: TaskConfig) -> None:
+    """Class weights go on as they would have, although of their window nothing is stored."""
+    values: dict[str, Any] = {"augments": AUGMENTS, "batch_size": 2, "balance_window": 2}
+    losses = []
+    for parts in ([6], [3, 3]):
+        torch.manual_seed(0)
+        task, losses_here = build(config), []
+        model = task.create_model(small_architecture())
+        made = trainer(**values)
+        optimizer = made.create_optimizer(model)
+        for number in parts:
+            state, made = made.state_dict(), trainer(**values)
+            made.load_state_dict(state)
+            losses_here += [s.loss for s in trained(made, number, model, optimizer, task)]
+        losses.append(losses_here)
+    assert losses[0] == losses[1] and len(set(losses[0])) == 6
 
 
 def test_the_learning_rate_warms_up_once() -> None:
@@ -284,7 +325,10 @@ def test_labels_that_the_task_does_not_know_end_training_before_it_begins() -> N
     data = dataset()
     assert data.gt is not None
     data.gt.data[data.gt.data == 1] = 2
-    with pytest.raises(InvalidLabels, match="labels 2"):
+    with pytest.raises(
+        InvalidLabels,
+        match="channel 'ball' of gt of dataset data has the labels 2, .* BinarizeArrayConfig .* or mask",
+    ):
         trainer().build_batch_provider([data], network(), distance_task())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Roi
 
 from dacapo.errors import InvalidArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
@@ -17,6 +18,7 @@ from .scores import (
     EvaluationScores,
     MultiChannelBinarySegmentationEvaluationScores,
 )
+from .slabs import longest_axis, sizes_in_slices
 
 NDArray = np.ndarray[Any, Any]
 
@@ -48,32 +50,32 @@ class BinarySegmentationEvaluator(Evaluator):
         Raises ``InvalidArray`` if the two cannot be laid over each other, ``InvalidLabels`` if
         the truth is not binary where it counts.
         """
+        # Imported here, so that the names and directions of scores are known without compiling.
+        from .binary_scores import Comparison, Slab, compare_slabs, masked, scores_of
+
         require_same_grid(output, truth)
-        names = self.channels or ["foreground"]
-        known = read_mask(mask, output.roi, len(names))
-        pairs = self._read(output, truth, names, known)
-        scores = [
-            self._compare(*pair, output.voxel_size, of_channel(known, i)) for i, pair in enumerate(pairs)
-        ]
+        names, axis = self.channels or ["foreground"], longest_axis(output.spatial_shape)
+
+        def read(slab: Roi) -> Iterator[Slab]:
+            known = read_mask(mask, slab, len(names))
+            for truth_test_known in self._read(output, truth, names, known, slab):
+                yield masked(*truth_test_known, axis)
+
+        sizes, shape = (sizes_in_slices(one, axis) for one in (output.voxel_size, output.spatial_shape))
+        found = [Comparison.empty(sizes, self.clip_distance, self.tol_distance) for _ in names]
+        compare_slabs(found, self.slabs(output), read, shape[1:])
+        scores = [scores_of(one) for one in found]
         return self._named(scores) if self.channels else scores[0]
 
     def _read(
-        self, output: Array, truth: Array, names: list[str], known: NDArray | None
-    ) -> Iterator[tuple[NDArray, NDArray]]:
-        """Yield truth and test of each channel, as booleans."""
-        tests, truths = read_channels(output, names), read_channels(truth, names, output.roi)
+        self, output: Array, truth: Array, names: list[str], known: NDArray | None, slab: Roi
+    ) -> Iterator[tuple[NDArray, NDArray, NDArray | None]]:
+        """Yield truth and test of each channel, as booleans, and where they count (None: everywhere)."""
+        tests, truths = (read_channels(array, names, slab) for array in (output, truth))
         for i, name in enumerate(names):
-            whose = f"channel {name!r} of {truth.name}"
-            require_labels(truths[i], 2, of_channel(known, i), whose, BINARY_REMEDY)
-            yield truths[i] == 1, tests[i] != 0
-
-    def _compare(
-        self, truth: NDArray, test: NDArray, voxel_size: Sequence[float], mask: NDArray | None
-    ) -> BinarySegmentationEvaluationScores:
-        # Imported here, so that the names and directions of scores are known without an edt.
-        from .binary_scores import binary_scores
-
-        return binary_scores(truth, test, voxel_size, self.clip_distance, self.tol_distance, mask)
+            whose, counted = f"channel {name!r} of {truth.name}", of_channel(known, i)
+            require_labels(truths[i], 2, counted, whose, BINARY_REMEDY)
+            yield truths[i] == 1, tests[i] != 0, counted
 
     def _named(
         self, scores: list[BinarySegmentationEvaluationScores]

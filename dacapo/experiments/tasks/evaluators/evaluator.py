@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import attrs
+from funlib.geometry import Roi
 
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
 
 from .scores import Bounds, EvaluationScores
+from .slabs import slabs
 
 
 @attrs.frozen
@@ -24,6 +26,9 @@ class BestScore:
 class Evaluator(ABC):
     """Compares segmentations with the truth."""
 
+    # How many voxels ``slabs`` leaves to be read at a time: a few hundred megabytes.
+    slab_voxels: int = 2**25
+
     def __init__(self) -> None:
         self.best_scores: dict[tuple[str, Any, str], BestScore] = {}
 
@@ -34,6 +39,10 @@ class Evaluator(ABC):
         With a mask only voxels above 0 exist: all others belong neither to what is found nor to
         what is missed, nor does any distance lead to them.
         """
+
+    def slabs(self, output: Array) -> list[Roi]:
+        """Cut an output that may not fit in memory into regions to read, and count in, one by one."""
+        return slabs(output, self.slab_voxels)
 
     @property
     @abstractmethod

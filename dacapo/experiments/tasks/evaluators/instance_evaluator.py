@@ -38,6 +38,8 @@ class InstanceEvaluator(Evaluator):
                 raise InvalidArray(
                     f"{array.name} is of type {array.dtype}, but objects are told apart by whole numbers"
                 )
-        known = of_channel(read_mask(mask, output.roi), 0)
-        overlaps = Overlaps.of(read_ids(truth, output.roi), read_ids(output), known)
-        return instance_scores(overlaps, self.background_as_object)
+        tables = (
+            Overlaps.of(read_ids(truth, slab), read_ids(output, slab), of_channel(read_mask(mask, slab), 0))
+            for slab in self.slabs(output)
+        )
+        return instance_scores(Overlaps.added(tables), self.background_as_object)

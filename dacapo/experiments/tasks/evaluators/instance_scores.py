@@ -36,9 +36,6 @@ class Overlaps:
         if mask is not None:
             truth, test = truth[mask], test[mask]
         truth, test = (np.ascontiguousarray(one).reshape(-1).view() for one in (truth, test))
-        if not truth.size:
-            empty = np.empty(0, np.uint64)
-            return cls(empty, empty, np.empty(0, np.int64))
         begins = np.empty(_count_runs(truth, test), np.int64)
         _find_runs(truth, test, begins)
         lengths = np.diff(begins, append=truth.size)
@@ -53,13 +50,14 @@ class Overlaps:
     @classmethod
     def _summed(cls, truth: NDArray, test: NDArray, counts: NDArray) -> Overlaps:
         """Return each pair of ids once."""
-        few_truth, names_truth = fastremap.renumber(truth, preserve_zero=False, in_place=False)
-        few_test, names_test = fastremap.renumber(test, preserve_zero=False, in_place=False)
-        back_truth, back_test = (_backwards(names) for names in (names_truth, names_test))
-        width = len(back_test)
-        keys, at = np.unique(few_truth.astype(np.int64) * width + few_test, return_inverse=True)
-        total = np.bincount(at, weights=counts, minlength=len(keys))
-        return cls(back_truth[keys // width], back_test[keys % width], np.rint(total).astype(np.int64))
+        if not counts.size:
+            return cls(truth, test, counts)
+        (few_truth, back_truth), (few_test, back_test) = _renumbered(truth), _renumbered(test)
+        width = np.uint64(len(back_test))
+        pairs, back = _renumbered(few_truth.astype(np.uint64) * width + few_test)
+        total = np.bincount(pairs, weights=counts)[1:]
+        of_truth, of_test = np.divmod(back[1:], width)
+        return cls(back_truth[of_truth], back_test[of_test], np.rint(total).astype(np.int64))
 
 
 def instance_scores(overlaps: Overlaps, background_as_object: bool = False) -> InstanceEvaluationScores:
@@ -123,16 +121,18 @@ def _add_matches(scores: InstanceEvaluationScores, overlaps: Overlaps) -> None:
     scores.panoptic_quality = 2 * float(shared[shared > 0.5].sum()) / (true + found)
 
 
-def _backwards(names: dict[int, int]) -> NDArray:
-    back = np.zeros(max(names.values()) + 1, np.uint64)
+def _renumbered(ids: NDArray) -> tuple[NDArray, NDArray]:
+    """Return ids of 64 bits as 1, 2, 3, ... and the id behind each of these numbers."""
+    few, names = fastremap.renumber(ids, preserve_zero=False, in_place=False)
+    back = np.zeros(len(names) + 1, np.uint64)
     back[list(names.values())] = list(names.keys())
-    return back
+    return few, back
 
 
 @compiled()
 def _count_runs(truth: NDArray, test: NDArray) -> int:
     """Return how many runs of voxels with the same two ids there are."""
-    runs = 1
+    runs = min(1, len(truth))
     for at in range(1, len(truth)):
         runs += (truth[at] != truth[at - 1]) | (test[at] != test[at - 1])
     return runs
@@ -141,7 +141,7 @@ def _count_runs(truth: NDArray, test: NDArray) -> int:
 @compiled()
 def _find_runs(truth: NDArray, test: NDArray, begins: NDArray) -> None:
     """Write where each run begins."""
-    begins[0] = 0
+    begins[:1] = 0
     run = 1
     for at in range(1, len(truth)):
         if truth[at] != truth[at - 1] or test[at] != test[at - 1]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Roi
 
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
 
 from ..labels import IDS_REMEDY, of_channel, read_ids, read_mask, require_labels, without
 from .binary_segmentation_evaluator import BinarySegmentationEvaluator, require_same_grid
-from .scores import BinarySegmentationEvaluationScores, OneHotEvaluationScores
+from .scores import (
+    BinarySegmentationEvaluationScores,
+    MultiChannelBinarySegmentationEvaluationScores,
+    OneHotEvaluationScores,
+)
 
 NDArray = np.ndarray[Any, Any]
 
@@ -46,19 +51,35 @@ class OneHotEvaluator(BinarySegmentationEvaluator):
         Raises ``InvalidLabels`` for ids, of either, that stand for no class where voxels count.
         """
         require_same_grid(output, truth)
-        number, test, true = len(self.channels), read_ids(output), read_ids(truth, output.roi)
-        known = without(self.ignore_label, true, of_channel(read_mask(mask, output.roi), 0))
-        require_labels(true, number, known, truth.name, IDS_REMEDY)
-        require_labels(test, number, known, output.name, "score what was segmented by this task")
-        scores = [
-            self._compare(true == label, test == label, output.voxel_size, known) for label in range(number)
-        ]
+        confused = np.zeros((len(self.channels),) * 2, np.int64)
+        for slab in self.slabs(output):
+            confused += confusion(*self._ids(output, truth, read_mask(mask, slab), slab))
+        single = super().evaluate(output, truth, mask)
+        assert isinstance(single, MultiChannelBinarySegmentationEvaluationScores)
+        scores = [one for _, one in single.channel_scores]
         return OneHotEvaluationScores(
-            channel_scores=list(zip(self.channels, scores, strict=True)),
-            confusion=confusion(true, test, number, known).tolist(),
+            channel_scores=single.channel_scores,
+            confusion=confused.tolist(),
             mean_dice=_mean([one.dice for one in scores]),
             mean_iou=_mean([one.jaccard for one in scores]),
         )
+
+    def _read(
+        self, output: Array, truth: Array, names: list[str], known: NDArray | None, slab: Roi
+    ) -> Iterator[tuple[NDArray, NDArray, NDArray | None]]:
+        true, test, _, counted = self._ids(output, truth, known, slab)
+        for label in range(len(names)):
+            yield true == label, test == label, counted
+
+    def _ids(
+        self, output: Array, truth: Array, known: NDArray | None, slab: Roi
+    ) -> tuple[NDArray, NDArray, int, NDArray | None]:
+        """Return truth and test of a slab, how many classes there are, and where they count."""
+        test, true, number = read_ids(output, slab), read_ids(truth, slab), len(self.channels)
+        counted = without(self.ignore_label, true, of_channel(known, 0))
+        require_labels(true, number, counted, truth.name, IDS_REMEDY)
+        require_labels(test, number, counted, output.name, "score what was segmented by this task")
+        return true, test, number, counted
 
 
 def confusion(truth: NDArray, test: NDArray, num_classes: int, mask: NDArray | None = None) -> NDArray:

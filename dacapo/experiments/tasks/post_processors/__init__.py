@@ -6,10 +6,13 @@ from dacapo.registry import namespace
 
 from .argmax_post_processor import ArgmaxPostProcessor
 from .dummy_post_processor import DummyPostProcessor
+from .object_post_processors import ConnectedComponentsPostProcessor, SeededWatershedPostProcessor
 from .parameters import (
     ArgmaxPostProcessorParameters,
+    ConnectedComponentsPostProcessorParameters,
     DummyPostProcessorParameters,
     PostProcessorParameters,
+    SeededWatershedPostProcessorParameters,
     ThresholdPostProcessorParameters,
     WatershedPostProcessorParameters,
 )
@@ -20,11 +23,15 @@ from .watershed_post_processor import WatershedPostProcessor
 __all__ = [
     "ArgmaxPostProcessor",
     "ArgmaxPostProcessorParameters",
+    "ConnectedComponentsPostProcessor",
+    "ConnectedComponentsPostProcessorParameters",
     "DummyPostProcessor",
     "DummyPostProcessorParameters",
     "HotDistancePostProcessor",
     "PostProcessor",
     "PostProcessorParameters",
+    "SeededWatershedPostProcessor",
+    "SeededWatershedPostProcessorParameters",
     "ThresholdPostProcessor",
     "ThresholdPostProcessorParameters",
     "WatershedPostProcessor",

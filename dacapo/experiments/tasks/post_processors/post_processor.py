@@ -31,6 +31,8 @@ class PostProcessor(ABC):
     """
 
     prediction: Array | None = None
+    # What becomes of a block (channel, spatial...) before it is segmented, each voxel by itself.
+    evidence: Callable[[NDArray], NDArray] = staticmethod(lambda block: block)
     # Whether it does not matter to a voxel how the volume is cut; otherwise it is segmented as a whole.
     is_blockwise: bool = True
     # What parameter sets share: the prediction, if it is a single block, and what was made of it.
@@ -49,6 +51,20 @@ class PostProcessor(ABC):
         """Say which prediction the next calls of ``process`` segment; nothing is read yet."""
         self.release()
         self.prediction = prediction
+
+    def context(self, parameters: Any) -> float:
+        """Return how far around a voxel, in world units, matters to it; infinite for the whole volume."""
+        return 0.0 if self.is_blockwise else math.inf
+
+    def smoothed(self, prediction: NDArray, deviation: float) -> NDArray:
+        """Return the prediction smoothed by a Gaussian, in world units, once for all parameter sets."""
+        return self.shared(self._smooth, prediction, deviation) if deviation else prediction
+
+    def _smooth(self, prediction: NDArray, deviation: float) -> NDArray:
+        # Imported here, so that parameters can be read without scipy.
+        from .cleaning import smoothed
+
+        return smoothed(prediction, deviation, self._given_prediction().voxel_size)
 
     def release(self) -> None:
         """Let go of the prediction and of all that was made of it."""
@@ -92,19 +108,29 @@ class PostProcessor(ABC):
         prediction = self._given_prediction()
         made = self._output(prediction, parameters, output)
         target: Any = made  # one that can be written to
-        blocks = list(split(target, chunk_size)) if self.is_blockwise else [target.roi]
+        context = self.context(parameters)
+        blocks = [target.roi] if math.isinf(context) else list(split(target, chunk_size))
         if len(blocks) == 1 and self._whole is None:
-            self._whole = _channels_first(prediction, target.roi)
+            self._whole = self._read(prediction, target.roi)
         whole = self._whole if len(blocks) == 1 else None
+        margin = _in_voxels(0.0 if whole is not None else context, prediction.voxel_size)
 
         def segment(block: Roi) -> None:
-            data = _channels_first(prediction, block) if whole is None else whole
-            target[block] = self.segment(data, parameters)
+            if whole is not None:
+                target[block] = self.segment(whole, parameters)
+                return
+            seen = block.grow(margin, margin).intersect(prediction.roi)
+            labels = self.segment(self._read(prediction, seen), parameters)
+            target[block] = labels[_within(seen, block, prediction.voxel_size)]
 
         with ThreadPoolExecutor(num_workers) as pool:
             for _ in pool.map(segment, blocks):
                 pass  # what failed in a block is raised here
         return made
+
+    def _read(self, prediction: Array, block: Roi) -> NDArray:
+        data: NDArray = prediction[block]
+        return self.evidence(data if prediction.num_channels is not None else data[np.newaxis])
 
     def _given_prediction(self) -> Array:
         if self.prediction is None:
@@ -123,7 +149,7 @@ class PostProcessor(ABC):
                 )
             return output
         voxel = Roi(prediction.offset, prediction.voxel_size)
-        sample = self.segment(_channels_first(prediction, voxel), parameters)
+        sample = self.segment(self._read(prediction, voxel), parameters)
         channels = sample.shape[: sample.ndim - prediction.dims]
         shape = (*channels, *prediction.spatial_shape)
         spatial = prediction.axis_names[prediction.channel_dims :]
@@ -166,6 +192,12 @@ def require_floats(prediction: Array, meaning: str) -> None:
         )
 
 
-def _channels_first(prediction: Array, block: Roi) -> NDArray:
-    data: NDArray = prediction[block]
-    return data if prediction.num_channels is not None else data[np.newaxis]
+def _within(seen: Roi, block: Roi, voxel_size: Coordinate) -> Any:
+    """Return where a block lies in what is seen of it."""
+    begin, shape = (block.offset - seen.offset) / voxel_size, block.shape / voxel_size
+    return (..., *(slice(first, first + size) for first, size in zip(begin, shape, strict=True)))
+
+
+def _in_voxels(distance: float, voxel_size: Coordinate) -> Coordinate:
+    """Return a distance along each axis, in world units, rounded up to whole voxels."""
+    return Coordinate(math.ceil(distance / step) * step for step in voxel_size)

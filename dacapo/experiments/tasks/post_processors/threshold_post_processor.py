@@ -33,25 +33,30 @@ class ThresholdPostProcessor(PostProcessor):
         require_floats(prediction, "thresholds are for distances between -1 and 1")
         super().set_prediction(prediction)
 
-    def evidence(self, prediction: NDArray) -> NDArray:
-        """Return what is compared with the threshold, one channel per class."""
-        return prediction
+    def context(self, parameters: ThresholdPostProcessorParameters) -> float:
+        """Return as far as smoothing looks; infinite where holes are filled, or pieces measured."""
+        return max(super().context(parameters), parameters.context)
 
     def segment(self, prediction: NDArray, parameters: ThresholdPostProcessorParameters) -> NDArray:
         """Return 1 above the threshold and 0 elsewhere, in as many channels."""
-        above: NDArray = self.evidence(prediction) > parameters.threshold
-        return above.view(np.uint8)
+        # Imported here, so that parameters can be read without scipy.
+        from .cleaning import tidied_classes
+
+        above: NDArray = self.smoothed(prediction, parameters.smoothing) > parameters.threshold
+        return np.stack([tidied_classes(one, parameters) for one in above.view(np.uint8)])
+
+
+def mean_of_halves(prediction: NDArray) -> NDArray:
+    """Return ((2 p - 1) + d) / 2, one channel per class: first come their probabilities, then distances.
+
+    Both put the surface at 0 once the probability p is brought to 2 p - 1.
+    """
+    half = len(prediction) // 2
+    mean: NDArray = prediction[:half] - 0.5 + prediction[half:] / 2
+    return mean
 
 
 class HotDistancePostProcessor(ThresholdPostProcessor):
-    """Calls everything foreground of which presence and distance together say so.
+    """Calls everything foreground of which presence and distance together say so."""
 
-    Both put the surface at 0 once the probability p is brought to 2 p - 1; their mean is compared
-    with the threshold.
-    """
-
-    def evidence(self, prediction: NDArray) -> NDArray:
-        """Return ((2 p - 1) + d) / 2, one channel per class."""
-        half = len(prediction) // 2
-        mean: NDArray = prediction[:half] - 0.5 + prediction[half:] / 2
-        return mean
+    evidence = staticmethod(mean_of_halves)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from funlib.geometry import Coordinate
 
-from dacapo.errors import MissingPlugin
 from dacapo.experiments.datasplits.datasets.arrays.array import Array
 
 from .parameters import WatershedPostProcessorParameters
 from .post_processor import PostProcessor, require_floats
+
+if TYPE_CHECKING:
+    from .mutex_watershed import Edges
 
 NDArray = np.ndarray[Any, Any]
 BIASES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -24,7 +26,7 @@ class WatershedPostProcessor(PostProcessor):
     The affinities along ``offsets``, in voxels, are taken from the strongest to the weakest: those above the
     bias join what they connect, those below forbid that it is ever joined.  Channels behind
     the affinities are not looked at.  What belongs together is not known block by block, so the
-    whole volume is held in memory, at about 0.7 kB a voxel for 9 offsets.
+    whole volume is held in memory, with 6 bytes for each affinity; they are sorted once for all biases.
     """
 
     is_blockwise = False
@@ -49,38 +51,15 @@ class WatershedPostProcessor(PostProcessor):
         super().set_prediction(prediction)
 
     def segment(self, prediction: NDArray, parameters: WatershedPostProcessorParameters) -> NDArray:
-        """Return ids of objects, counted from 1, and 0 where a voxel belongs to none; uint64.
+        """Return ids of objects, counted from 1, and 0 where a voxel holds on to no other; uint64."""
+        # Imported here, so that parameters can be read without scipy.
+        from .cleaning import tidied, without_small
 
-        Raises ``MissingPlugin`` if mwatershed is not installed.
-        """
-        # Imported here: it comes with an extra.
-        import fastremap
+        parted = self.shared(self._edges, prediction).parted(parameters.bias)
+        return tidied(without_small(parted + 1, 2), parameters)
 
-        try:
-            from mwatershed import agglom
-        except ImportError as error:
-            raise MissingPlugin(
-                "parting objects by affinities needs mwatershed; install it with  pip install 'dacapo[mws]'",
-                kind="post_processors",
-                name="WatershedPostProcessorParameters",
-            ) from error
-        shape = prediction.shape[1:]
-        # An offset that is longer than the block connects nothing, and mwatershed stumbles over it.
-        short = [i for i, one in enumerate(self.offsets) if all(np.abs(one) < shape)]
-        if not short:
-            return np.zeros(shape, np.uint64)
-        evidence = prediction[short].astype(np.float64) - parameters.bias
-        ids = agglom(evidence, offsets=[list(self.offsets[i]) for i in short])
-        # A voxel that holds on to no other is background.
-        ids = _without_small(ids, max(parameters.min_size, 2))
-        made: NDArray = fastremap.renumber(ids, in_place=True)[0].astype(np.uint64)
-        return made
+    def _edges(self, prediction: NDArray) -> Edges:
+        # Imported here, because it is compiled.
+        from .mutex_watershed import Edges
 
-
-def _without_small(ids: NDArray, least: int) -> NDArray:
-    """Return ids with 0 in place of those of fewer voxels."""
-    found, counts = np.unique(ids, return_counts=True)
-    small = found[counts < least]
-    if len(small):
-        ids = np.where(np.isin(ids, small), 0, ids)
-    return ids
+        return Edges.of(prediction[: len(self.offsets)], self.offsets)

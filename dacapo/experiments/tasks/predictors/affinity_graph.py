@@ -49,12 +49,13 @@ def affinities(labels: NDArray, offsets: Sequence[Coordinate], part: Slices | No
     """
     part = part or (slice(None),) * labels.ndim
     labels = _narrow(labels)
-    made = np.zeros((len(offsets), *labels[part].shape), np.uint8)
+    inside = labels != 0
+    made = np.zeros((len(offsets), *labels[part].shape), bool)
     for channel, offset in zip(made, offsets, strict=True):
         within, first, second = pairs(labels.shape, part, offset)
-        one, other = labels[first], labels[second]
-        np.logical_and(one == other, one != 0, out=channel[within], casting="unsafe")
-    return made
+        np.equal(labels[first], labels[second], out=channel[within])
+        channel[within] &= inside[first]
+    return made.view(np.uint8)
 
 
 def both_known(

@@ -34,13 +34,14 @@ def boundary_distance(
 ) -> NDArray:
     """Return the distance of each voxel centre to the surface of its label, in world units.
 
-    ``labels`` are booleans or small integers, in two or three dimensions.  With
+    ``labels`` are booleans or unsigned integers, in two or three dimensions.  With
     ``outside_differs`` the border of the block is a surface too; without, nothing is known
     beyond it, and where the block holds no surface at all the distance is infinite.  Of a
     ``part`` alone the result is the same, at less cost: all labels are looked at.
     """
     part = part or (slice(None),) * labels.ndim
-    labels = np.ascontiguousarray(labels).astype(np.uint8, copy=False)
+    labels = np.ascontiguousarray(labels)
+    labels = labels.view(np.uint8) if labels.dtype == bool else labels
     squared = np.empty(labels.shape, np.float32)
     for axis in range(labels.ndim - 1, -1, -1):
         before, after = math.prod(labels.shape[:axis]), math.prod(labels.shape[axis + 1 :])
@@ -53,7 +54,7 @@ def boundary_distance(
 
 
 def signed_distance(foreground: NDArray, voxel_size: Sequence[float], part: Slices | None = None) -> NDArray:
-    """Return the distance to the surface of a binary volume: positive inside, negative outside.
+    """Return the distance to the surface between labels: positive inside of one, negative in 0.
 
     A volume that is all foreground is everywhere plus infinity, an empty one minus infinity.
     """

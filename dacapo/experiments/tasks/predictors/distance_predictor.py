@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastremap import renumber
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.errors import InvalidArray
 from dacapo.experiments.arraytypes import ArrayType, DistanceArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.model import Model
@@ -38,6 +40,9 @@ class DistancePredictor(Predictor):
     ``mask_distances`` leaves out voxels of which that cannot be said: those for which the edge of
     what is known, be it the mask or the border of the block, is as near as the surface, and
     nearer than where tanh saturates.
+
+    With ``objects`` the ground truth of the only class holds an id for each object and 0 outside:
+    the surface then also runs between objects that touch.
     """
 
     def __init__(
@@ -47,11 +52,13 @@ class DistancePredictor(Predictor):
         mask_distances: bool = True,
         clipmin: float = 0.05,
         clipmax: float = 0.95,
+        objects: bool = False,
     ) -> None:
         self.channels = list(channels)
         self.scale_factor = scale_factor
         self.mask_distances = mask_distances
         self.clipmin, self.clipmax = clipmin, clipmax
+        self.objects = objects
 
     @property
     def saturation_distance(self) -> float:
@@ -63,11 +70,11 @@ class DistancePredictor(Predictor):
         return Model(architecture, convolution(architecture, len(self.channels)))
 
     def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
-        """Return tanh of the scaled signed distance; voxels of label 1 are inside."""
+        """Return tanh of the scaled signed distance; voxels of label 1, or of an object, are inside."""
         part = None if roi is None else gt.slices(roi)
         targets = []
-        for labels in read_channels(gt, self.channels):
-            distance = signed_distance(labels == 1, gt.voxel_size, part)
+        for labels in self._labels(gt):
+            distance = signed_distance(labels if self.objects else labels == 1, gt.voxel_size, part)
             distance /= self.scale_factor
             targets.append(np.tanh(distance, out=distance))
         return channels_like(stack(targets), gt, "distance target", roi)
@@ -105,9 +112,21 @@ class DistancePredictor(Predictor):
         """Return, in whole voxels, the distance at which the target saturates."""
         return Coordinate(math.ceil(self.saturation_distance / step) * step for step in gt_voxel_size)
 
+    def _labels(self, gt: Array, roi: Roi | None = None) -> NDArray:
+        """Return the labels of each class; ids of objects are numbered anew, as few as there are."""
+        if self.objects and gt.dtype.kind not in "iub":
+            raise InvalidArray(
+                f"{gt.name} holds {gt.dtype}, but objects are told apart by whole numbers; give it their ids"
+            )
+        labels = read_channels(gt, self.channels, roi)
+        return renumber(labels, in_place=False)[0] if self.objects else labels
+
     def _read(self, gt: Array, mask: Array | None) -> tuple[NDArray, NDArray | None]:
-        classes = read_channels(gt, self.channels)
+        """Return where each class is 0 and 1, and where that is known."""
+        classes = self._labels(gt)
         known = read_mask(mask, gt.roi, len(classes))
+        if self.objects:
+            return classes > 0, known
         for channel, labels in enumerate(classes):
             whose = f"channel {self.channels[channel]!r} of {gt.name}"
             require_labels(labels, 2, of_channel(known, channel), whose, BINARY_REMEDY)

@@ -13,7 +13,6 @@ from dacapo.experiments.arraytypes import ArrayType, ProbabilityArray
 from dacapo.experiments.datasplits.datasets.arrays.array import Array, NumpyArray
 from dacapo.experiments.model import Model
 
-from ..labels import read_channels
 from .distance_predictor import DistancePredictor
 from .head import convolution
 from .predictor import channels_like
@@ -40,8 +39,9 @@ class HotDistancePredictor(DistancePredictor):
         kernel_size: int | None = None,
         clipmin: float = 0.05,
         clipmax: float = 0.95,
+        objects: bool = False,
     ) -> None:
-        super().__init__(channels, scale_factor, mask_distances, clipmin, clipmax)
+        super().__init__(channels, scale_factor, mask_distances, clipmin, clipmax, objects)
         self.kernel_size = kernel_size or 1
 
     def create_model(self, architecture: Architecture) -> Model:
@@ -52,7 +52,8 @@ class HotDistancePredictor(DistancePredictor):
     def create_target(self, gt: Array, roi: Roi | None = None) -> NumpyArray:
         """Return 1 where the label is 1 and 0 elsewhere, and then tanh of the scaled signed distances."""
         distance = super().create_target(gt, roi)
-        present = read_channels(gt, self.channels, distance.roi) == 1
+        labels = self._labels(gt, distance.roi)
+        present = labels > 0 if self.objects else labels == 1
         both = np.concatenate([present, distance.data]).astype(np.float32, copy=False)
         return channels_like(both, gt, "hot-distance target", roi)
 

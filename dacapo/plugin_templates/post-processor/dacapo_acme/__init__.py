@@ -1,0 +1,1 @@
+"""A post-processor for DaCapo: objects that are thin everywhere are left out."""
