@@ -220,7 +220,7 @@ class _SharedPlace:
         (
             "prepare", "put", "remove", "publish", "claim", "renew_claim", "release_claim", "add_epoch",
             "append_block", "merge_blocks", "append_scores", "remove_stats", "remove_scores", "sweep",
-            "move_run", "put_blob", "remove_blobs", "add_change", "claim_next", "next_ticket",
+            "move_run", "put_blob", "put_blobs", "remove_blobs", "add_change", "claim_next", "next_ticket",
             "remove_changes", "add", "rank", "unrank",
         )
     )  # fmt: skip

@@ -62,14 +62,16 @@ def server() -> Iterator[str]:
             started.stop()
 
 
-def in_turns(
-    rounds: int, driver: Callable[[int], Any], store: Callable[[int], Any], ahead: bool = True
-) -> np.ndarray:
-    """Return the seconds of each round, of the driver and of the store; ``ahead`` puts the driver first."""
-    taken = np.empty((2, rounds))
+def in_turns(rounds: int, *actions: Callable[[int], Any], ahead: bool = True) -> np.ndarray:
+    """Return the seconds that each of some actions took in each round; every other round is in reverse.
+
+    ``ahead`` begins with the first of them.
+    """
+    taken = np.empty((len(actions), rounds))
+    order = range(len(actions))
     for number in range(rounds):
-        for which in (0, 1) if ahead == (number % 2 == 0) else (1, 0):
-            taken[which, number] = seconds(partial((driver, store)[which], number))
+        for which in order if ahead == (number % 2 == 0) else reversed(order):
+            taken[which, number] = seconds(partial(actions[which], number))
     return taken
 
 
@@ -217,9 +219,9 @@ def weights_rows(bench: Bench, quick: bool) -> list[dict[str, Any]]:
     ]
 
 
-def ratio(taken: np.ndarray) -> str:
-    """Return how many times as long the store takes as the driver."""
-    return f"{np.median(taken[1]) / np.median(taken[0]):.2f} x"
+def ratio(taken: np.ndarray, against: int = 0) -> str:
+    """Return how many times as long the store takes, which comes last, as what it is measured against."""
+    return f"{np.median(taken[-1]) / np.median(taken[against]):.2f} x"
 
 
 def measure(quick: bool = False) -> list[dict[str, Any]]:

@@ -90,16 +90,16 @@ def of_descriptors(rounds: int, labels: NDArray) -> dict[str, str]:
     """Measure local shape descriptors, against the package that they come from where it can be had."""
     sigma, steps = (SIGMA * VOXEL[0],) * 3, 2
     [ours] = interleaved(rounds, lambda: shape_descriptors(labels, sigma, VOXEL, downsample=steps))
-    figure, how = f"{ours * 1e3:.0f} ms", "the lsds package is not installed"
+    figure, how = f"{ours * 1e3:.0f} ms", "the package lsds is not installed"
     try:
-        from lsds import get_local_shape_descriptors  # type: ignore[import-not-found]
+        from lsd.train.local_shape_descriptor import get_local_shape_descriptors
     except ImportError:
         pass
     else:
         begun = time.process_time()
-        get_local_shape_descriptors(labels, sigma, VOXEL, downsample=steps)
+        get_local_shape_descriptors(labels, sigma, voxel_size=VOXEL, downsample=steps)
         figure += f", {ours / (time.process_time() - begun):.2f} x"
-        how = "the ratio is to the lsds package"
+        how = "the ratio is to the package lsds"
     return {
         "bar": f"shape descriptors, {SIDE}^3, {OBJECTS} objects, sigma of {SIGMA:g} voxels, every second one",
         "figure": figure,

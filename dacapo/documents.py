@@ -26,6 +26,7 @@ from .registry import Registry, registry
 
 TYPE, FROM, META = "__type__", "__from__", "__meta__"
 _TUPLE, _FLOAT = "__tuple__", "__float__"
+_ALWAYS_STRICT = {str, int, bool, type(None)}
 _CHECKED = (Coordinate, Roi, Path, str, int, float, bool, types.NoneType)
 Document = dict[str, Any]
 C = TypeVar("C")
@@ -250,7 +251,8 @@ def _complaint(document: Any, cls: type, error: Exception) -> str:
 
 def to_json(value: Any, **options: Any) -> str:
     """Write plain data as strict JSON; NaN and infinities become ``{"__float__": "nan"}``."""
-    return json.dumps(_strict(value), allow_nan=False, **options)
+    writer = json.JSONEncoder(allow_nan=False, **options) if options else _writer
+    return writer.encode(_strict(value))
 
 
 def from_json(text: str) -> Any:
@@ -259,6 +261,8 @@ def from_json(text: str) -> Any:
 
 
 def _strict(value: Any) -> Any:
+    if type(value) in _ALWAYS_STRICT:
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return {_FLOAT: repr(value)}
     if isinstance(value, dict):
@@ -272,8 +276,8 @@ def _float_again(value: dict[str, Any]) -> Any:
     return float(value[_FLOAT]) if value.keys() == {_FLOAT} else value
 
 
-# Made once: making one takes longer than most reading.
-_reader = json.JSONDecoder(object_hook=_float_again)
+# Made once: making one takes longer than most reading and writing.
+_reader, _writer = json.JSONDecoder(object_hook=_float_again), json.JSONEncoder(allow_nan=False)
 documents = Documents()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NoReturn, Protocol
 from urllib.parse import quote
 
@@ -80,13 +81,18 @@ def run_key(run: str | Repeated) -> RunKey:
     if isinstance(run, RunKey):
         return run
     if isinstance(run, str):
-        name, _, repetition = run.partition(_SEPARATOR)
-        if _SEPARATOR in run and not (repetition.isascii() and repetition.isdigit() and len(repetition) < 10):
-            raise InvalidName(f"{run!r} should read  name  or  name:repetition, such as {name}:1")
-        return _key(name, int(repetition or 0))
+        return _key_of(str(run))
     if not hasattr(run, "repetition"):
         raise InvalidName(f"a run should be given as a text or by its config, and not as {run!r:.80}")
     return _key(run.name, run.repetition)
+
+
+@lru_cache(1024)
+def _key_of(text: str) -> RunKey:
+    name, _, repetition = text.partition(_SEPARATOR)
+    if _SEPARATOR in text and not (repetition.isascii() and repetition.isdigit() and len(repetition) < 10):
+        raise InvalidName(f"{text!r} should read  name  or  name:repetition, such as {name}:1")
+    return _key(name, int(repetition or 0))
 
 
 def find_run(run: str | Repeated, present: Callable[[str], Iterable[str]]) -> RunKey:

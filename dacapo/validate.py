@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compute_context import create_compute_context
 from .config import build
-from .errors import InvalidArray, InvalidRequest
+from .errors import InvalidArray, InvalidLabels, InvalidRequest
 from .experiments.score_labels import ScoreLabels
 from .progress import Progress
 from .search import Search, space_of
@@ -169,7 +169,10 @@ class _Trials:
                 self.run.key, self.iteration, parameters, self.dataset
             )
         output = self.post_processor.process(parameters, where)
-        scores = self.run.task.evaluator.evaluate(output, self.truth, self.dataset.mask)
+        try:
+            scores = self.run.task.evaluator.evaluate(output, self.truth, self.dataset.mask)
+        except InvalidLabels as error:
+            raise InvalidLabels(f"validation dataset {self.dataset.name!r}: {error}") from error
         return [float(getattr(scores, criterion)) for criterion in self.run.validation_scores.criteria]
 
 

@@ -17,12 +17,15 @@ from dacapo.train import train_run
 from every_task import CASES, VOXEL, network, run_of, trainer
 
 ITERATIONS = 120
+ONE_SIDED = ("voi_split", "voi_merge")
 
 
 def best_scores(run: Run, prediction: NumpyArray) -> dict[str, float]:
     """Return the best value of each score that best checkpoints are kept by, over all parameter sets."""
     evaluator, [dataset] = run.task.evaluator, run.datasplit.validate
-    best: dict[str, float] = {name: math.nan for name in evaluator.criteria if evaluator.store_best(name)}
+    # Objects that are all in pieces, or all one, are best by these two.
+    names = [name for name in evaluator.criteria if evaluator.store_best(name) and name not in ONE_SIDED]
+    best: dict[str, float] = dict.fromkeys(names, math.nan)
     run.task.post_processor.set_prediction(prediction)
     for parameters in run.task.parameters:
         scores = evaluator.evaluate(run.task.post_processor.process(parameters), dataset.gt)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import dacapo
-from dacapo.errors import InvalidArray, InvalidRequest, NotFound
+from dacapo.config import build
+from dacapo.errors import InvalidArray, InvalidLabels, InvalidRequest, NotFound
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
-from dacapo.experiments.datasplits.datasets.arrays import ResampledArrayConfig
+from dacapo.experiments.datasplits.datasets.arrays import NumpyArrayConfig, ResampledArrayConfig
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
 from dacapo.experiments.run import Run
 from dacapo.store.create_store import (
@@ -106,6 +107,16 @@ def test_ground_truth_of_another_voxel_size_is_refused(trained):
     )
     split = trained.datasplit_config.replace(validate_configs=[crop.replace(gt_config=coarse)])
     with pytest.raises(InvalidArray, match="bring it there with a ResampledArrayConfig"):
+        validate_run(Run(trained.replace(datasplit_config=split)), 0, device="cpu")
+
+
+def test_labels_that_the_task_does_not_know_are_named_with_their_dataset(trained, tmp_path):
+    strange = NumpyArrayConfig("seven", file_name=tmp_path / "gt.npy", voxel_size=(8, 8, 8))
+    crop = trained.datasplit_config.validate_configs[0]
+    np.save(strange.file_name, 7 * build(crop).gt.data[0])
+    split = trained.datasplit_config.replace(validate_configs=[crop.replace(gt_config=strange)])
+    named = "validation dataset 'validate': channel 'ball' of .* has the labels 7, .*BinarizeArrayConfig"
+    with pytest.raises(InvalidLabels, match=named):
         validate_run(Run(trained.replace(datasplit_config=split)), 0, device="cpu")
 
 

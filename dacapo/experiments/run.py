@@ -130,7 +130,8 @@ class Run:
         from dacapo.experiments.random_state import seeded
 
         with seeded(self.seed):
-            model = self.task.create_model(self.architecture)
+            create = self.task.create_model if self.load_starter_model else self.task.create_blank_model
+            model = create(self.architecture)
         if self.start is not None and self.load_starter_model:
             self.loaded = self._start_from(self.start, model)
         try:

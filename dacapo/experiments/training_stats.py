@@ -143,14 +143,21 @@ class TrainingStats:
 
     def at(self, iteration: int) -> TrainingIterationStats | None:
         """Return the stats of one iteration, or None."""
-        index = int(np.searchsorted(self.iterations, iteration))
+        index = int(self._iterations[: self._size].searchsorted(iteration))
         found = index < self._size and self._iterations[index] == iteration
-        return self.iteration_stats[index] if found else None
+        return self._row(index) if found else None
+
+    def _row(self, at: int) -> TrainingIterationStats:
+        values = {name: float(column[at]) for name, column in self._columns.items()}
+        loss, time = values.pop("loss"), values.pop("time")
+        metrics = {name: value for name, value in values.items() if value == value}
+        return TrainingIterationStats(int(self._iterations[at]), loss, time, metrics)
 
     def since(self, iteration: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Return the iterations from ``iteration`` on and their columns, as views."""
-        first = int(np.searchsorted(self._iterations[: self._size], iteration))
-        return self.iterations[first:], {name: column[first:] for name, column in self.columns.items()}
+        rows = slice(self._iterations[: self._size].searchsorted(iteration), self._size)
+        columns = {name: _sealed(column[rows]) for name, column in self._columns.items()}
+        return _sealed(self._iterations[rows]), columns
 
     def trained_until(self) -> int:
         """Return the iteration that comes next: one more than the last, or 0."""
@@ -201,12 +208,7 @@ class _Rows(Sequence[TrainingIterationStats]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
-        at = range(len(self))[index]
-        columns = self._stats.columns
-        values = {name: float(column[at]) for name, column in columns.items()}
-        loss, time = (values.pop(name) for name in _ALWAYS)
-        metrics = {name: value for name, value in values.items() if not np.isnan(value)}
-        return TrainingIterationStats(int(self._stats.iterations[at]), loss, time, metrics)
+        return self._stats._row(range(len(self))[index])
 
     def __iter__(self) -> Iterator[TrainingIterationStats]:
         return (self[i] for i in range(len(self)))

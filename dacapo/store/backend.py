@@ -388,6 +388,11 @@ class StoreBackend(QueueBackend, ABC):
     def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
         """Publish bytes under a name of a run, in place of what was there."""
 
+    def put_blobs(self, run: str, blobs: Mapping[str, Iterable[Any]]) -> None:
+        """Publish blobs by their names, one by one or at once; worth waiting for the disk only once."""
+        for name, chunks in blobs.items():
+            self.put_blob(run, name, chunks)
+
     @abstractmethod
     def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
         """Return the bytes of a blob in a writable buffer, or None.

@@ -13,7 +13,7 @@ from dacapo.documents import from_json, to_json
 from dacapo.experiments.training_stats import TrainingStats
 
 from .backend import Block, ScoresRecord
-from .previews import Outline, decode_preview, encode_preview, has_preview
+from .previews import Outline, decode_preview, has_preview, previews_of
 
 _LENGTH = struct.Struct("<I")
 
@@ -104,10 +104,11 @@ def encode_block(block: Block) -> bytes:
         head["first"] = int(iterations[0])
     if block.span > 1:
         head["span"] = block.span
-    previews = [encode_preview(column) for column in block.columns.values()] if has_preview(block) else []
-    if previews:
-        head["preview"] = {"size": len(previews[0]), "crc": zlib.crc32(b"".join(previews))}
-    parts: list[Any] = [*map(np.frombuffer, previews), *([] if consecutive else [iterations])]
+    parts: list[NDArray[Any]] = [] if consecutive else [iterations]
+    if has_preview(block):
+        previews = previews_of(block.columns.values())
+        head["preview"] = {"size": previews[0].nbytes, "crc": zlib.crc32(previews.data)}
+        parts.insert(0, previews)
     parts += [np.ascontiguousarray(column, "<f8") for column in block.columns.values()]
     return _with_head(to_json(head), parts)
 

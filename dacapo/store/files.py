@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -288,7 +288,10 @@ class FileBackend(FileQueue, StoreBackend):
     # blobs
 
     def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
-        publication.replace(self._blobs(run) / name, chunks)
+        self.put_blobs(run, {name: chunks})
+
+    def put_blobs(self, run: str, blobs: Mapping[str, Iterable[Any]]) -> None:
+        publication.replace_all({self._blobs(run) / name: chunks for name, chunks in blobs.items()})
 
     def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
         path = self._blobs(run) / name

@@ -15,8 +15,9 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -157,10 +158,10 @@ class FramedLog:
         again, unchanged.  Anything else means that another process writes too, and raises ``StoreError``.
         """
         given = frames[0].sequence if begin is None else begin
-        if given != least and not self.path.exists():
-            self._refuse(given, least)  # before there is an empty log
-        with self._at_end() as (descriptor, end):
-            frame = frames[-1]
+        # Refused before there is an empty log.
+        refuse = partial(self._refuse, given, least) if given != least else None
+        with explained(self.path, "appending to"), self.alone(refuse) as descriptor:
+            end, frame = self._mended(descriptor), frames[-1]
             if len(frames) == 1 and frame == end.last and end.sequence == frame.sequence + 1:
                 os.fsync(descriptor)
                 return  # a retry of what was added already
@@ -173,24 +174,21 @@ class FramedLog:
 
         Their sequences go on from there.
         """
-        with self._at_end() as (descriptor, end):
+        with explained(self.path, "appending to"), self.alone() as descriptor:
+            end = self._mended(descriptor)
             numbers = range(end.sequence, end.sequence + len(frames))
             numbered = [
                 attrs.evolve(frame, sequence=number) for frame, number in zip(frames, numbers, strict=True)
             ]
             self._add(descriptor, end, numbered)
 
-    @contextmanager
-    def _at_end(self) -> Iterator[tuple[int, End]]:
-        """Open the file for appending, alone, and cut what a crash left of an append."""
-        with explained(self.path, "appending to"), self.alone() as descriptor:
-            end = self._end(descriptor)
-            if end.complete < end.size:
-                logger.warning(
-                    "%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete
-                )
-                os.ftruncate(descriptor, end.complete)
-            yield descriptor, end
+    def _mended(self, descriptor: int) -> End:
+        """Return where the log ends, once what a crash left of an append is cut."""
+        end = self._end(descriptor)
+        if end.complete < end.size:
+            logger.warning("%s: cutting an unfinished append of %d bytes", self.path, end.size - end.complete)
+            os.ftruncate(descriptor, end.complete)
+        return end
 
     def _add(self, descriptor: int, end: End, frames: Sequence[Frame]) -> None:
         if not end.size:
@@ -198,7 +196,7 @@ class FramedLog:
             # the one who made the file may have been killed here.
             make_folder(self.path.parent)
             sync_folder(self.path.parent)
-        self._write(descriptor, b"".join(frame.encode() for frame in frames), end.complete)
+        self._write(descriptor, b"".join([frame.encode() for frame in frames]), end.complete)
         state, frame = self._state(descriptor), frames[-1]
         self._known = state, End(frame, frame.sequence + 1, state[1], state[1])
 
@@ -209,13 +207,18 @@ class FramedLog:
         )
 
     @contextmanager
-    def alone(self) -> Iterator[int]:
-        """Open the file for appending, alone, also with regard to whoever replaces it."""
+    def alone(self, missing: Callable[[], object] | None = None) -> Iterator[int]:
+        """Open the file for appending, alone, also with regard to whoever replaces it.
+
+        If there is none, ``missing`` is called before it is made.
+        """
         flags = os.O_RDWR | os.O_APPEND
         while True:
             try:
                 descriptor = os.open(self.path, flags)
             except FileNotFoundError:
+                if missing is not None:
+                    missing()
                 make_folder(self.path.parent)
                 descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
             try:

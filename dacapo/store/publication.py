@@ -11,23 +11,26 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from dacapo.errors import StoreError
 
 HIDDEN = "."
 # What is written here under a name of its own before it is published, or after it was taken away.
 _LEFT = re.compile(r"\.(part|deleted|clock)-[0-9a-f]{16}")
-_EARLY = 1 << 22
+_EARLY = 1 << 21
 _lasting: set[Path] = set()  # folders that this process knows to survive a crash
 
 
 def create(path: Path, chunks: Iterable[Any]) -> bool:
     """Write a new file; return False and change nothing if there is one of that name."""
-    with _written(path, chunks) as temporary:
+    with _written(path, chunks) as (temporary, descriptor):
+        os.fsync(descriptor)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -42,9 +45,22 @@ def create(path: Path, chunks: Iterable[Any]) -> bool:
 
 def replace(path: Path, chunks: Iterable[Any]) -> None:
     """Write a file, in place of the one that may be there."""
-    with _written(path, chunks) as temporary:
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+    replace_all({path: chunks})
+
+
+def replace_all(files: Mapping[Path, Iterable[Any]]) -> None:
+    """Write files, each in place of the one that may be there, and wait for the disk once all are written."""
+    with ExitStack() as written:
+        parts = {path: written.enter_context(_written(path, chunks)) for path, chunks in files.items()}
+        for path, (_, descriptor) in parts.items():
+            with explained(path, "writing"):
+                os.fsync(descriptor)
+        for path, (temporary, _) in parts.items():
+            with explained(path, "writing"):
+                os.replace(temporary, path)
+        for folder in dict.fromkeys(path.parent for path in parts):
+            with explained(folder, "writing"):
+                sync_folder(folder)
 
 
 def touch(paths: Iterable[Path]) -> None:
@@ -208,32 +224,44 @@ def _changed(path: Path, otherwise: float) -> float:
         return otherwise
 
 
-def visible(folder: Path) -> list[str]:
+def visible(folder: Path | str) -> list[str]:
     """Return the names in a folder, without what is unfinished or being deleted."""
     with explained(folder, "listing"):
         try:
-            return sorted(name for name in os.listdir(folder) if not name.startswith(HIDDEN))
+            names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
+    return sorted([name for name in names if not name.startswith(HIDDEN)])
 
 
-@contextmanager
-def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn what the system refuses into an error that says where, and how full the disk is."""
-    try:
-        yield
-    except OSError as error:
+@attrs.define
+class explained:
+    """Turns what the system refuses into an error that says where, and how full the disk is."""
+
+    path: Path | str
+    doing: str
+
+    def __enter__(self) -> None:
+        """Nothing is done before something fails: appends are made of a few steps, and each counts."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, OSError):
+            return
+        path = Path(self.path)
         place = next(parent for parent in (path, *path.parents) if parent.exists())
         free = shutil.disk_usage(place).free
         raise StoreError(
-            f"{doing} {path} failed: {error.strerror or error}; {free / 1e6:.0f} MB are free there, "
+            f"{self.doing} {path} failed: {error.strerror or error}; {free / 1e6:.0f} MB are free there, "
             f"and {'it may be written to' if os.access(place, os.W_OK) else 'it may not be written to'}"
         ) from error
 
 
 @contextmanager
-def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
-    """Write chunks under a hidden name beside ``path``; the file is gone afterwards if still there."""
+def _written(path: Path, chunks: Iterable[Any]) -> Iterator[tuple[Path, int]]:
+    """Write chunks under a hidden name beside ``path``; the file is gone afterwards if still there.
+
+    Yields that name and the descriptor to force the bytes to disk with.
+    """
     with explained(path, "writing"):
         make_folder(path.parent)
         temporary = path.with_name(f"{HIDDEN}part-{secrets.token_hex(8)}")
@@ -241,10 +269,9 @@ def _written(path: Path, chunks: Iterable[Any]) -> Iterator[Path]:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
                 _write_early(descriptor, chunks)
-                os.fsync(descriptor)
+                yield temporary, descriptor
             finally:
                 os.close(descriptor)
-            yield temporary
         finally:
             temporary.unlink(missing_ok=True)
 

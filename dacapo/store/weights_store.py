@@ -129,13 +129,20 @@ class WeightsStore:
     ) -> str:
         """Publish every part, noting each in ``parts``, and then the manifest, whose name is returned."""
         digests: dict[str, Digest] = {}
+        sizes: dict[str, int] = {}
         for name in PARTS:
             if (tree := getattr(weights, name)) is not None:
-                path = _path(iteration, checkpoint_names.new_part(name, epoch))
-                parts[name], digests[name] = self._store_part(key, path, tree)
-        # Only now, so that the checksum of one part is taken while the next one is written.
+                skeleton, tensors = take_apart(tree)
+                digests[name] = Digest(tensor_file.chunks(tensors))
+                sizes[name] = sum(tensor.nbytes for tensor in tensors.values())
+                # A new name each time: what an older manifest names stays until the new one is out.
+                parts[name] = {"tree": skeleton, "blob": checkpoint_names.new_part(name, epoch)}
+        # All at once and only then asked for their checksums, which are taken while the disk is busy;
+        # the largest first, because its checksum takes longest.
+        order = sorted(digests, key=sizes.__getitem__, reverse=True)
+        self.backend.put_blobs(key, {_path(iteration, parts[name]["blob"]): digests[name] for name in order})
         for name, digest in digests.items():
-            parts[name]["sha256"] = digest.hexdigest()
+            parts[name] |= {"size": digest.size, "sha256": digest.hexdigest()}
         content = {
             "run": str(key),
             "iteration": iteration,
@@ -157,15 +164,6 @@ class WeightsStore:
             for blob in blobs:
                 if not any(blob.encode() in manifest for manifest in manifests):
                     self.backend.remove_blobs(key, _path(iteration, blob))
-
-    def _store_part(self, key: str, path: str, tree: Any) -> tuple[Document, Digest]:
-        """Publish a part, and return what the manifest says of it, but for its checksum, which may lag."""
-        skeleton, tensors = take_apart(tree)
-        digest = Digest(tensor_file.chunks(tensors))
-        # A new name each time: what an older manifest names stays until the new one is out.
-        self.backend.put_blob(key, path, digest)
-        blob = path.rpartition("/")[2]
-        return {"tree": skeleton, "blob": blob, "size": digest.size}, digest
 
     def _sweep(self, key: str, iteration: int, kept: Collection[str]) -> None:
         """Remove what earlier checkpoints of the iteration left, but not that the run was restored from."""

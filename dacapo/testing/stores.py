@@ -308,8 +308,9 @@ def blobs_come_back_whole(open_backend: Opener) -> None:
         assert empty is not None and len(empty) == 0
         assert open_backend().get_blob("run", "missing", mapped=mapped) is None
     assert bytes(open_backend().get_blob("run", "iterations/10/model")) == whole
-    backend.put_blob("run", "iterations/10/model", [b"new"])
-    assert bytes(open_backend().get_blob("run", "iterations/10/model")) == b"new"
+    backend.put_blobs("run", {"iterations/10/model": [b"new"], "iterations/11/model": [b"ot", b"her"]})
+    for name, data in (("iterations/10/model", b"new"), ("iterations/11/model", b"other")):
+        assert bytes(open_backend().get_blob("run", name)) == data
 
 
 def a_blob_is_never_half_there(open_backend: Opener) -> None:

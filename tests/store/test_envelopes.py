@@ -16,6 +16,7 @@ from dacapo.store.envelopes import Envelope
 from dacapo.store.files import FileBackend
 from dacapo.store.memory import MemoryBackend
 from dacapo.store.mongo import MongoBackend
+from dacapo.store.previews import ROW, previews_of
 from dacapo.store.stats_store import StatsStore
 
 numbers = itertools.count()
@@ -164,3 +165,21 @@ def test_the_last_value_is_that_of_the_last_iteration(opened):
     stats.add_iteration_stats(TrainingIterationStats(300, 4.0, 5.0, {"rate": 6.0}))
     writer.store_training_stats("run", stats)
     assert StatsStore(opened()).retrieve_last_training_stats("run") == stats.last
+
+
+def test_a_preview_counts_what_was_measured_and_warns_of_nothing(recwarn):
+    """Columns that are whole, and those with NaN, infinities and sums beyond all numbers, side by side."""
+    rng = np.random.default_rng(0)
+    odd = rng.random((4, 300))
+    odd[1, 100:290:3] = np.nan
+    odd[2, 5], odd[2, 6] = np.inf, -np.inf
+    odd[3] *= 1e308
+    for columns in (odd[:1], odd[:2], odd[2:3], odd[3:], odd):
+        for column, table in zip(columns, previews_of(columns), strict=True):
+            for row, begin in zip(table, range(0, 300, ROW), strict=True):
+                part = column[begin : begin + ROW]
+                there = part[~np.isnan(part)]
+                with np.errstate(all="ignore"):
+                    total = there.sum()
+                np.testing.assert_allclose(row, [there.min(), there.max(), total, len(there), part[0]])
+    assert not recwarn.list

@@ -12,7 +12,8 @@ from dacapo.store.file_names import FileNames
 
 
 @pytest.fixture
-def names(tmp_path: Path) -> FileNames:
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileNames:
+    monkeypatch.chdir("/")
     for name in ("Run.yaml", "other.yaml", "run.txt", "rUn.yaml.old"):
         (tmp_path / name).touch()
     return FileNames(tmp_path, ".yaml")

@@ -94,7 +94,7 @@ def test_a_log_cut_anywhere_keeps_every_whole_append(log: FramedLog, caplog):
         caplog.clear()
         torn = FramedLog(log.path)
         assert sequences(torn) == list(range(whole))
-        assert ("append that was not finished" in caplog.text) == (cut not in (0, *ends))
+        assert (f"{log.path}: the last " in caplog.text) == (cut not in (0, *ends))
         caplog.clear()
         torn.append(frame(whole, b"new"))
         assert ("cutting an unfinished append" in caplog.text) == (cut not in (0, *ends))
@@ -156,8 +156,8 @@ def test_a_newer_format_is_refused_wherever_it_stands(tmp_path: Path):
         with log.alone() as descriptor:
             return log.whole(descriptor)
 
-    for damaged in (b"", b"behind what is damaged"):
-        log.path.write_bytes(damaged + data)
+    for content in (data, b"behind what is damaged" + data, data + b"before what is torn"):
+        log.path.write_bytes(content)
         for act in (log.frames, whole, lambda: FramedLog(log.path).append(frame(1))):
             with pytest.raises(NewerFormat, match=told):
                 act()

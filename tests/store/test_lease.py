@@ -447,4 +447,6 @@ def test_an_epoch_begun_without_a_lease_keeps_nobody_away(backend):
     assert lease_module.begin_unheld(backend, "run", 3) == 0
     assert lease_module.begin_unheld(backend, "run") == 1
     assert [epoch.start for epoch in backend.epochs("run")] == [3, 0]
+    lease_module.begin_unheld(backend, "new")
+    assert [epoch.start for epoch in backend.epochs("new")] == [0]
     take(backend, "run", "train").release()

@@ -25,9 +25,10 @@ from dacapo.experiments.training_stats import TrainingIterationStats, TrainingSt
 from dacapo.experiments.validation_scores import ValidationIterationScores, ValidationScores
 from dacapo.options import Options
 from dacapo.store import create_config_store, create_stats_store, create_weights_store
-from dacapo.store.backend import Block, Epoch, ScoresRecord
+from dacapo.store.backend import Block, Claim, Epoch, ScoresRecord
 from dacapo.store.config_store import ConfigStore
 from dacapo.store.files import FileBackend
+from dacapo.store.listing import Query
 from dacapo.store.mongo import MongoBackend, backend, connection, server
 from dacapo.store.stats_store import StatsStore
 from dacapo.testing import stores
@@ -78,6 +79,12 @@ def test_odd_documents_come_back_word_for_word(opened: MongoBackend):
         for number, document in enumerate(documents):
             opened.put("tasks", f"{number}", document, replace=replace)
             assert stores.is_alike(opened.get("tasks", f"{number}"), document)
+
+
+def test_a_document_is_kept_as_one_that_the_database_can_look_into(mongo: MongoPlace, opened: MongoBackend):
+    document = {"name": "a", "numbers": [2**63 - 1, -(2**63)], "deep": [{"x": None}]}
+    opened.put("tasks", "a", document)
+    assert raw(mongo)["dacapo.documents.tasks"].find_one({"document.deep.x": None})["document"] == document
 
 
 @pytest.mark.parametrize(
@@ -199,6 +206,46 @@ def test_missing_chunks_are_noticed(mongo: MongoPlace, opened: MongoBackend):
     raw(mongo)["dacapo.weights.chunks"].delete_one({"n": 1})
     with pytest.raises(CorruptData, match="run/a in .* is damaged"):
         opened.get_blob("run", "a")
+
+
+def test_what_the_server_refuses_is_told_with_what_was_done(opened: MongoBackend, monkeypatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise pymongo.errors.OperationFailure("on purpose", 96)
+
+    for name in ("find", "find_one", "aggregate", "update_one", "insert_one", "replace_one", "delete_many"):
+        monkeypatch.setattr(pymongo.collection.Collection, name, refuse)
+    epoch, block, claim = Epoch(0, 0), Block(0, np.array([0]), {}), Claim(0, {})
+    for doing, act in (
+        ("reading a of the tasks", lambda: opened.get("tasks", "a")),
+        ("listing the tasks", lambda: opened.keys("tasks")),
+        ("listing the tasks", lambda: opened.find("tasks", Query())),
+        ("looking for names like a", lambda: opened.twins("runs", "a")),
+        ("removing a of the tasks", lambda: opened.remove("tasks", "a")),
+        ("storing a among the tasks", lambda: opened.put("tasks", "a", {}, replace=True)),
+        ("publishing a among the tasks", lambda: opened.publish("tasks", "a", {}, 0)),
+        ("reading the epochs of run r", lambda: opened.epochs("r")),
+        ("reading the epochs of run r", lambda: opened.newest_epoch("r")),
+        ("storing r/0000000000", lambda: opened.add_epoch("r", epoch)),
+        ("appending to the stats of run r", lambda: opened.append_block("r", 0, block)),
+        ("reading the stats of run r", lambda: opened.tail("r", 0)),
+        ("reading the stats of run r", lambda: opened.blocks("r", 0)),
+        ("reading the stats of run r", lambda: opened.outlines("r", 0)),
+        ("merging the stats of run r", lambda: opened.merge_blocks("r", 0, [block])),
+        ("reading the logs of run r", lambda: opened.remove_stats("r")),
+        ("listing the runs of dacapo.epochs", lambda: opened.logged_runs()),
+        ("reading who holds run r", lambda: opened.newest_claim("r")),
+        ("renewing the lease of run r", lambda: opened.renew_claim("r", 0)),
+        ("releasing run r", lambda: opened.release_claim("r", 0)),
+        ("taking over run r", lambda: opened._claims._end("r", claim, "token")),
+        ("listing who trains what", lambda: opened.open_claims()),
+        ("reading the history of run r in the queue", lambda: opened.changes("r")),
+        ("changing how run r stands in the queue", lambda: opened.add_change("r", 1, {})),
+        ("reading the queue", lambda: opened.all_changes()),
+        ("reading the queue", lambda: opened.next_ticket()),
+        ("looking for run r in the queue", lambda: opened.remove_changes("r")),
+    ):
+        with pytest.raises(StoreError, match=f"^{doing} in the MongoDB database"):
+            act()
 
 
 # opening

@@ -16,7 +16,15 @@ from dacapo.store import publication
 from dacapo.store.backend import Block, Epoch
 from dacapo.store.files import FileBackend
 from dacapo.store.framed_log import FramedLog
-from dacapo.store.publication import create, make_folder, remove_tree, replace, visible, write_all
+from dacapo.store.publication import (
+    create,
+    make_folder,
+    remove_tree,
+    replace,
+    replace_all,
+    visible,
+    write_all,
+)
 from dacapo.store.stats_store import StatsStore
 from dacapo.store.weights_store import Weights, WeightsStore
 
@@ -237,6 +245,7 @@ def test_whatever_the_system_refuses_is_told_with_what_was_done(tmp_path: Path, 
         ("removing", lambda: backend.remove("tasks", "a")),
         ("reading", lambda: FileBackend(tmp_path).blocks("run", 0)),
         ("reading", lambda: FramedLog(log).frames()),
+        ("reading", lambda: FramedLog(log).bodies()),
         ("reading", lambda: FileBackend(tmp_path).tail("run", 0)),
         ("reading", lambda: backend.get_blob("run", "blob", mapped=True)),
         ("listing", lambda: backend.remove_blobs("run")),
@@ -357,3 +366,22 @@ def test_a_large_file_comes_back_though_the_disk_begins_early(tmp_path: Path, mo
     monkeypatch.setattr(os, "posix_fadvise", refuse)
     replace(tmp_path / "file", chunks[1:])
     assert (tmp_path / "file").read_bytes() == b"".join(chunks[1:])
+
+
+def test_of_files_that_are_written_together_none_comes_before_all_are_written(tmp_path: Path):
+    folder = tmp_path / "folder"
+    replace(folder / "a", [b"old"])
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        replace_all({folder / "a": [b"new"], folder / "b": broken()})
+    assert os.listdir(folder) == ["a"] and (folder / "a").read_bytes() == b"old"
+    with killed_at(1000) as done:
+        replace_all({folder / "a": [b"new"], folder / "b": [b"too"]})
+    assert ((folder / "a").read_bytes(), (folder / "b").read_bytes()) == (b"new", b"too")
+    assert [call for call in done if call in ("fsync", "replace")] == ["fsync"] * 2 + ["replace"] * 2 + [
+        "fsync"
+    ]

@@ -33,7 +33,7 @@ from old_stores import (
     write_checkpoint,
 )
 
-WRITES = ("put", "append_block", "append_scores", "add_epoch", "put_blob")
+WRITES = ("put", "append_block", "append_scores", "add_epoch", "put_blobs")
 MOVES = ("remember", "retire", "set_aside", "put_log_aside")
 
 
@@ -190,8 +190,8 @@ def test_an_upgrade_that_is_killed_after_every_write_loses_nothing(old, tmp_path
             assert found[:4] == before[:4]
         kills.append(last)
         # Moves and the parts of a checkpoint are done again each time, so go one further then.
-        writes = writes + 1 if last in (*MOVES, "put_blob") else 1
-    assert {"put", "append_block", "append_scores", "add_epoch", "put_blob"} <= set(kills)
+        writes = writes + 1 if last in (*MOVES, "put_blobs") else 1
+    assert {"put", "append_block", "append_scores", "add_epoch", "put_blobs"} <= set(kills)
     assert len(kills) > 12
     store = create_stats_store()
     assert len(store.retrieve_training_stats(NAME)) == 6

@@ -303,7 +303,7 @@ class OneHotTaskConfig(TaskConfig):
 class PretrainedTaskConfig(TaskConfig):
     """Another task, whose models begin with the weights, backbone and head, that are in a file.
 
-    Everything else is as that task says.  A run made of it needs the file whenever its model is made.
+    Everything else is as that task says.  The file is needed until there is a checkpoint.
     """
 
     task_type = implemented_by("dacapo.experiments.tasks.pretrained:PretrainedTask")
@@ -312,11 +312,6 @@ class PretrainedTaskConfig(TaskConfig):
     weights: Path = field(
         "The file: of safetensors, or of torch, with a state dict or a checkpoint that holds one as model."
     )
-
-    def verify(self) -> tuple[bool, str]:
-        """Say whether there is a file."""
-        there = self.weights.is_file()
-        return there, "" if there else f"there is no file of weights at {self.weights}"
 
 
 @attrs.define(kw_only=True)

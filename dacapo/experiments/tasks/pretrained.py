@@ -42,3 +42,7 @@ class PretrainedTask(Task):
         require_fit(f"the weights in {self.config.weights}", own, weights)
         model.load_state_dict(weights)
         return model
+
+    def create_blank_model(self, architecture: Architecture) -> Model:
+        """Return the model of the sub-task, without looking for the file."""
+        return self.sub_task.create_blank_model(architecture)

@@ -54,3 +54,7 @@ class Task(ABC):
     def create_model(self, architecture: Architecture) -> Model:
         """Return the backbone with the head of this task."""
         return self.predictor.create_model(architecture)
+
+    def create_blank_model(self, architecture: Architecture) -> Model:
+        """Return the same model without weights that the task may bring: a checkpoint takes their place."""
+        return self.create_model(architecture)

@@ -8,7 +8,7 @@ into one when it is read.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -354,9 +354,14 @@ class WithOldData:
 
     def put_blob(self, run: str, name: str, chunks: Iterable[Any]) -> None:
         """Publish a blob; an old checkpoint makes room, and can be read until this one is complete."""
-        if (iteration := _iteration_of(name)) is not None:
-            self.old.set_aside(run, iteration)  # it may lie where the new one goes, whosever it is
-        self.inner.put_blob(run, name, chunks)
+        self.put_blobs(run, {name: chunks})
+
+    def put_blobs(self, run: str, blobs: Mapping[str, Iterable[Any]]) -> None:
+        """Publish blobs; see ``put_blob``."""
+        for iteration in {_iteration_of(name) for name in blobs}:
+            if iteration is not None:
+                self.old.set_aside(run, iteration)  # it may lie where the new one goes, whosever it is
+        self.inner.put_blobs(run, blobs)
 
     def get_blob(self, run: str, name: str, *, mapped: bool = False) -> Any:
         """Return a blob; those of an old checkpoint are made when its manifest is asked for."""

@@ -17,7 +17,7 @@ from dacapo.documents import Document, from_json, to_json
 from dacapo.store import plain_data
 from dacapo.store.backend import Block, Epoch, ScoresRecord
 from dacapo.store.history import read_past, write_past
-from dacapo.store.previews import Outline, decode_preview, encode_preview, has_preview
+from dacapo.store.previews import Outline, decode_preview, has_preview, previews_of
 
 Entry = dict[str, Any]
 _DIGITS = 10
@@ -109,7 +109,7 @@ def write_block(run: str, epoch: int, block: Block) -> Entry:
     if block.span > 1:
         entry["span"] = block.span
     if has_preview(block):
-        entry["previews"] = [encode_preview(column) for column in block.columns.values()]
+        entry["previews"] = [table.tobytes() for table in previews_of(block.columns.values())]
     return entry
 
 

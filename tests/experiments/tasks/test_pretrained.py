@@ -13,12 +13,13 @@ from safetensors.torch import save_file
 import dacapo
 from dacapo import documents
 from dacapo.config import build
-from dacapo.errors import CorruptData, MissingData, NotReady, ShapeError
+from dacapo.errors import CorruptData, MissingData, ShapeError
 from dacapo.experiments.model import Model
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks import OneHotTaskConfig, PretrainedTaskConfig, TaskConfig
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.testing import tiny_run
+from dacapo.train import train_run
 from old_stores import NAME, old_names, run_document, write_checkpoint
 
 
@@ -112,15 +113,27 @@ def test_what_does_not_fit_is_named(config, tmp_path):
 
 @pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
 def test_a_file_that_is_gone_or_damaged_is_named(config, tmp_path, name):
-    run = Run(pretrained(config, tmp_path / name))
-    with pytest.raises(NotReady, match=f"there is no file of weights at .*{name}"):
-        run.ready("train")
     with pytest.raises(MissingData, match=f"there is no file of weights at .*{name}"):
-        run.model  # noqa: B018
+        train_run(Run(pretrained(config, tmp_path / name)), device="cpu")
     (tmp_path / name).write_bytes(b"nothing of the sort")
-    run.ready("train")
     with pytest.raises(CorruptData, match=f"the file of weights .*{name}"):
-        run.model  # noqa: B018
+        train_run(Run(pretrained(config, tmp_path / name)), device="cpu")
+
+
+def test_once_there_is_a_checkpoint_the_file_may_go(config, tmp_path):
+    torch.save(other_weights(config), tmp_path / "state.pt")
+    fine = pretrained(config, tmp_path / "state.pt")
+    create_config_store().store_run_config(fine)
+    train_run(Run(fine), device="cpu")
+    (tmp_path / "state.pt").unlink()
+    assert dacapo.validate("fine", 2, device="cpu").iteration == 2
+    raw = tmp_path / "data" / "validate.zarr"
+    assert dacapo.predict("fine", 2, raw, "raw", tmp_path / "out", device="cpu").shape == (1, 40, 40, 40)
+    longer = fine.replace(num_iterations=3)
+    train_run(Run(longer), do_validate=False, device="cpu")
+    assert create_weights_store().latest_iteration("fine") == 3
+    with pytest.raises(MissingData):
+        Run(fine).model  # noqa: B018
 
 
 def test_a_file_of_weights_runs_nothing(config, tmp_path):
