@@ -142,9 +142,10 @@ def _measure(folder: Path, quick: bool) -> list[dict[str, str]]:
             "bar": "validation of 9 affinities, 128^3, 5 parameter sets",
             "figure": f"{1 + beside / large:.2f} x",
             "target": "<= 2 x",
-            "how": f"CPU time over the bare forward passes ({large:.1f} s, plain torch, float32) of a U-Net of "
-            f"12, 60 and 300 maps; all else, {beside:.1f} s, measured with a smaller one that was trained "
-            f"(best F1 {f1.value if f1 else 0:.2f}); with mwatershed {1 + (beside - parting + theirs) / large:.2f} x",
+            "how": f"CPU time over the bare forward passes ({large:.1f} s, plain torch, float32) of a "
+            f"U-Net of 12, 60 and 300 maps; all else, {beside:.1f} s, measured with a smaller one that was "
+            f"trained (best F1 {f1.value if f1 else 0:.2f}); with mwatershed "
+            f"{1 + (beside - parting + theirs) / large:.2f} x",
         },
         {
             "bar": "the same over the passes of the smaller one",

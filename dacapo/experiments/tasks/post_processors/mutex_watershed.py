@@ -134,15 +134,9 @@ def _lowest(connected: NDArray, levels: NDArray, steps: NDArray, below: float) -
 
 @compiled()
 def _part(
-    parent: NDArray,
-    connected: NDArray,
-    order: NDArray,
-    starts: NDArray,
-    steps: NDArray,
-    middle: float,
-    low: int,
-    high: int,
-) -> None:
+    parent: NDArray, connected: NDArray, order: NDArray, starts: NDArray, steps: NDArray,
+    middle: float, low: int, high: int,
+) -> None:  # fmt: skip
     """Join and part along edges from the strongest to the weakest.
 
     Each root has a list of voxels that it must not be joined with.  Joining links lists; before, the
@@ -172,16 +166,10 @@ def _part(
             if length[one] > 0 and table[_slot(table, key)] == key:
                 continue
             if joins:
-                entry = head[one]
-                while entry >= 0 and _find(parent, whom[entry]) != other:
-                    entry = after[entry]
-                if entry < 0:
+                if not _is_among(other, head[one], whom, after, parent):
                     parent[one] = other
                     if head[one] >= 0:
-                        after[tail[one]] = head[other]
-                        tail[other] = tail[one] if head[other] < 0 else tail[other]
-                        head[other] = head[one]
-                        length[other] += length[one]
+                        _link(other, head[one], tail[one], length[one], head, tail, length, after)
                 elif length[one] > SHORT:
                     table[_slot(table, key)] = key
                     filled += 1
@@ -191,10 +179,8 @@ def _part(
             if used + 2 > len(whom):
                 whom, after = np.append(whom, whom), np.append(after, after)
             for root, partner in ((one, other), (other, one)):
-                whom[used], after[used] = partner, head[root]
-                tail[root] = used if head[root] < 0 else tail[root]
-                head[root] = used
-                length[root] += 1
+                whom[used] = partner
+                _link(root, used, used, 1, head, tail, length, after)
                 used += 1
         if joins:
             high -= 1
@@ -202,6 +188,33 @@ def _part(
             low += 1
     for voxel in range(voxels):
         parent[voxel] = _find(parent, voxel)
+
+
+@compiled()
+def _link(
+    root: int,
+    first: int,
+    last: int,
+    count: int,
+    head: NDArray,
+    tail: NDArray,
+    length: NDArray,
+    after: NDArray,
+) -> None:
+    """Put a list, given by its ends, before that of a root."""
+    after[last] = head[root]
+    if head[root] < 0:
+        tail[root] = last
+    head[root] = first
+    length[root] += count
+
+
+@compiled()
+def _is_among(root: int, entry: int, whom: NDArray, after: NDArray, parent: NDArray) -> bool:
+    """Say whether a root is that of one of the voxels of a list."""
+    while entry >= 0 and _find(parent, whom[entry]) != root:
+        entry = after[entry]
+    return bool(entry >= 0)
 
 
 @compiled()
