@@ -18,6 +18,7 @@ import numpy as np
 from dacapo.experiments.compiled import compiled
 
 NDArray = np.ndarray[Any, Any]
+SHORT = 16  # voxels: lists that are quicker looked through again than remembered
 TOP = 2**16 - 1  # the level of an affinity of 1; that of 0 is 1, and 0 means that there is no edge
 
 
@@ -50,7 +51,7 @@ class Edges:
             levels[channel][inside] = np.where(np.isnan(given), 0, level)
         steps = np.array([np.dot(offset, _strides(shape)) for offset in offsets], np.int64)
         flat = levels.reshape(len(offsets), -1)
-        order = np.empty(np.count_nonzero(flat), np.int32 if flat.size < 2**31 else np.int64)
+        order = np.empty(np.count_nonzero(flat), np.int32 if flat.size < 2**30 else np.int64)
         return cls(shape, steps, flat, order, _sort(flat, order))
 
     def parted(self, bias: float) -> NDArray:
@@ -133,24 +134,19 @@ def _lowest(connected: NDArray, levels: NDArray, steps: NDArray, below: float) -
 
 @compiled()
 def _part(
-    parent: NDArray,
-    connected: NDArray,
-    order: NDArray,
-    starts: NDArray,
-    steps: NDArray,
-    middle: float,
-    low: int,
-    high: int,
-) -> None:
+    parent: NDArray, connected: NDArray, order: NDArray, starts: NDArray, steps: NDArray,
+    middle: float, low: int, high: int,
+) -> None:  # fmt: skip
     """Join and part along edges from the strongest to the weakest.
 
-    Who must not be joined is kept twice: pairs of roots in a hash table, to be asked, and for each
-    root a list of voxels, one for each pair, from which the table is brought up to date when roots
-    are joined, the shorter list into the longer.
+    Each root has a list of voxels that it must not be joined with.  Joining links lists; before, the
+    shorter one is looked through for the other root.  What was found is kept in a table of pairs of
+    roots, since most of what is refused is refused again and again.
     """
     voxels = len(parent)
-    length, head = np.zeros(voxels, np.int32), np.full(voxels, -1, np.int64)
-    whom, after, used = np.empty(1024, parent.dtype), np.empty(1024, np.int64), 0
+    length, head = np.zeros(voxels, order.dtype), np.full(voxels, -1, order.dtype)
+    tail = head.copy()
+    whom, after, used = np.empty(1024, parent.dtype), np.empty(1024, order.dtype), 0
     table, filled = np.full(4096, -1, np.int64), 0
     while high > middle or low < middle:
         joins = high - middle >= middle - low
@@ -159,30 +155,33 @@ def _part(
             channel = edge // voxels
             voxel = edge - channel * voxels
             beside = voxel + steps[channel]
-            if not joins and connected[voxel] != connected[beside]:
+            if parent[voxel] == parent[beside] or (not joins and connected[voxel] != connected[beside]):
                 continue
             one, other = _find(parent, voxel), _find(parent, beside)
             if one == other:
                 continue
-            key = _key(one, other, voxels)
+            if length[one] > length[other]:
+                one, other = other, one
+            key = min(one, other) * voxels + max(one, other)
+            if length[one] > 0 and table[_slot(table, key)] == key:
+                continue
             if joins:
-                apart = length[one] > 0 and length[other] > 0 and table[_slot(table, key)] == key
-                if not apart:
-                    if length[one] > length[other]:
-                        one, other = other, one
+                if not _is_among(other, head[one], whom, after, parent):
                     parent[one] = other
-                    table, filled = _take_over(one, other, parent, length, head, whom, after, table, filled)
-            elif _add(table, key):
-                filled += 1
-                if 2 * filled > len(table):
-                    table, filled = _renewed(table, parent)
-                if used + 2 > len(whom):
-                    whom, after = np.append(whom, whom), np.append(after, after)
-                for root, partner in ((one, other), (other, one)):
-                    whom[used], after[used] = partner, head[root]
-                    head[root] = used
-                    length[root] += 1
-                    used += 1
+                    if head[one] >= 0:
+                        _link(other, head[one], tail[one], length[one], head, tail, length, after)
+                elif length[one] > SHORT:
+                    table[_slot(table, key)] = key
+                    filled += 1
+                    if 2 * filled > len(table):
+                        table, filled = _renewed(table, parent)
+                continue
+            if used + 2 > len(whom):
+                whom, after = np.append(whom, whom), np.append(after, after)
+            for root, partner in ((one, other), (other, one)):
+                whom[used] = partner
+                _link(root, used, used, 1, head, tail, length, after)
+                used += 1
         if joins:
             high -= 1
         else:
@@ -192,35 +191,30 @@ def _part(
 
 
 @compiled()
-def _take_over(
-    one: int,
-    other: int,
-    parent: NDArray,
-    length: NDArray,
+def _link(
+    root: int,
+    first: int,
+    last: int,
+    count: int,
     head: NDArray,
-    whom: NDArray,
+    tail: NDArray,
+    length: NDArray,
     after: NDArray,
-    table: NDArray,
-    filled: int,
-) -> tuple[NDArray, int]:
-    """Keep a root apart from whom one that was joined to it is kept apart from; return the table anew."""
-    entry = head[one]
-    while entry >= 0:
-        following = after[entry]
-        # Otherwise both were kept apart from it.
-        if _add(table, _key(other, _find(parent, whom[entry]), len(parent))):
-            filled += 1
-            after[entry], head[other] = head[other], entry
-            length[other] += 1
-            if 2 * filled > len(table):
-                table, filled = _renewed(table, parent)
-        entry = following
-    return table, filled
+) -> None:
+    """Put a list, given by its ends, before that of a root."""
+    after[last] = head[root]
+    if head[root] < 0:
+        tail[root] = last
+    head[root] = first
+    length[root] += count
 
 
 @compiled()
-def _key(one: int, other: int, voxels: int) -> int:
-    return min(one, other) * voxels + max(one, other)
+def _is_among(root: int, entry: int, whom: NDArray, after: NDArray, parent: NDArray) -> bool:
+    """Say whether a root is that of one of the voxels of a list."""
+    while entry >= 0 and _find(parent, whom[entry]) != root:
+        entry = after[entry]
+    return bool(entry >= 0)
 
 
 @compiled()
@@ -235,15 +229,6 @@ def _slot(table: NDArray, key: int) -> int:
 
 
 @compiled()
-def _add(table: NDArray, key: int) -> bool:
-    """Put a key into the table; say whether it was not there yet."""
-    slot = _slot(table, key)
-    new = bool(table[slot] != key)
-    table[slot] = key
-    return new
-
-
-@compiled()
 def _renewed(table: NDArray, parent: NDArray) -> tuple[NDArray, int]:
     """Return a table without the pairs of which one is no root any more, and how many are left."""
     kept = table[table >= 0]
@@ -255,5 +240,5 @@ def _renewed(table: NDArray, parent: NDArray) -> tuple[NDArray, int]:
             filled += 1
     made = np.full(2 * len(table) if 4 * filled > len(table) else len(table), -1, np.int64)
     for key in kept[:filled]:
-        _add(made, key)
+        made[_slot(made, key)] = key
     return made, filled
