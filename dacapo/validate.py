@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .compute_context import create_compute_context
 from .config import build
 from .errors import InvalidArray, InvalidLabels, InvalidRequest
-from .experiments.score_labels import ScoreLabels
 from .progress import Progress
 from .search import Search, space_of
 from .store.array_store import LocalArrayIdentifier
@@ -79,7 +78,8 @@ def validate_run(
     ``InvalidRequest`` if there is nothing to validate on, and without a ``lease`` ``LeaseHeld`` if
     somebody else has the run.
     """
-    from .experiments.validation_scores import ValidationIterationScores  # see validate
+    from .experiments.score_labels import ScoreLabels  # see validate
+    from .experiments.validation_scores import ValidationIterationScores
 
     datasets = (build(datasets_config) if datasets_config is not None else run.datasplit).validate
     if not datasets:

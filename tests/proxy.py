@@ -36,8 +36,9 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection(("127.0.0.1", self.target))
-                self._sockets += [client, server]
+                self._sockets.append(server)
                 for source, sink, asks in ((client, server, True), (server, client, False)):
                     thread = threading.Thread(
                         target=self._pass_on, args=(source, sink, id(client), asks), daemon=True
@@ -63,7 +64,10 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End all connections."""
+        """End all connections; first of all the listener, so that there are no new ones."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(5)
         for one in self._sockets:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

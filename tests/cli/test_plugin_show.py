@@ -51,7 +51,8 @@ def acme(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["acme.SkeletonTaskConfig", "SkeletonTaskConfig"])
 def test_a_type_is_shown_by_either_of_its_names(dacapo, acme, name):
     (shown,) = dacapo("plugins", "show", name, "--json").json
-    assert shown.pop("fields")[1:] == [
+    fields = {field["field"]: field for field in shown.pop("fields")}
+    assert [fields[name] for name in ("tolerance", "classes", "seeds")] == [
         {"field": "tolerance", "type": "float", "default": "1.0", "help": "How far off is still a hit."},
         {"field": "classes", "type": "list[str]", "default": "(needed)", "help": "What to find."},
         {"field": "seeds", "type": "dict[str, int]", "default": "{}", "help": "Where to begin."},
