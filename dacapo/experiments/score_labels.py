@@ -25,9 +25,11 @@ class Criterion:
 
     def best_of(self, values: NDArray[np.float64]) -> int | None:
         """Return the flat position of the best value; NaN never wins."""
-        if np.isnan(values).all():
+        known = np.flatnonzero(~np.isnan(values))
+        if not len(known):
             return None
-        return int(np.nanargmax(values) if self.higher_is_better else np.nanargmin(values))
+        ranked = values.ravel()[known]  # an infinity is a value, and nanargmax takes NaN for one
+        return int(known[ranked.argmax() if self.higher_is_better else ranked.argmin()])
 
 
 @attrs.frozen

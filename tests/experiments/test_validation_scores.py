@@ -163,6 +163,15 @@ def test_of_equals_the_earliest_is_best():
     assert (scores.best("a", "dice").iteration, scores.best("a", "dice").parameters) == (10, "t_0.1")
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_an_infinity_is_a_value_and_nan_is_none(higher: bool):
+    worst = -math.inf if higher else math.inf
+    criterion = Criterion("score", higher)
+    assert criterion.best_of(np.array([[NAN, worst], [NAN, NAN]])) == 1
+    assert criterion.best_of(np.array([NAN, worst, 0.0, -worst])) == 3
+    assert criterion.best_of(np.array([NAN, NAN])) is None
+
+
 def test_unknown_labels_are_named():
     with pytest.raises(InvalidRequest, match="no dataset c among the scores; there are"):
         made().best("c", "dice")
