@@ -1,6 +1,6 @@
 """Every task on volumes whose truth is known: how good after a training of minutes on this machine.
 
-    python -m benchmarks.every_task [--minutes 10] [--write] [TASK ...]
+    python -m benchmarks.every_task [--minutes 10] [--task TASK] [--write]
 
 Cells of two kinds, pale and dark, are packed so that most touch; nothing but a thin line parts them.  Each
 task learns from one volume, for 500 iterations or so many minutes.  Iteration and parameters are chosen on a
@@ -186,16 +186,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="TASK")
+    parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
-    options = parser.parse_intermixed_args()
+    options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store(folder)
         for task in tasks():
-            if not options.names or task.name in options.names:
+            if not options.task or task.name in options.task:
                 begin = time.monotonic()
                 trained = train(run_config(folder, task), folder / "runs", options.minutes)
                 rows.append(row(trained, (time.monotonic() - begin) / 60))

@@ -1,6 +1,6 @@
 """Every task on real serial sections: mitochondria by the semantic ones, cells by affinities.
 
-    python -m benchmarks.vnc_tasks FOLDER [--minutes 5] [--write] [TASK ...]
+    python -m benchmarks.vnc_tasks FOLDER [--minutes 5] [--task TASK] [--write]
 
 FOLDER holds raw.tif, mitochondria.tif and membranes.tif (16 sections of 1024 x 1024).  Network and patches
 are those of ``benchmarks.vnc``.  Sections 0-11 are trained on, 12 and 13 say which iteration and parameters
@@ -146,16 +146,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", metavar="TASK")
+    parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
-    options = parser.parse_intermixed_args()
+    options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         write_cells(options.folder, scratch / "cells.zarr")
         for task in tasks():
-            if not options.names or task.name in options.names:
+            if not options.task or task.name in options.task:
                 config = run_config(options.folder.absolute(), scratch / "cells.zarr", task)
                 rows.append(row(train(config, scratch / "runs", options.minutes), options.minutes))
                 print(table(rows[-1:]), flush=True)
