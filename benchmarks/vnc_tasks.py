@@ -90,7 +90,6 @@ def mitochondria(folder: Path, name: str, task: TaskConfig) -> RawGTDatasetConfi
 def run_config(folder: Path, container: Path, task: TaskConfig) -> RunConfig:
     """Return the run of ``benchmarks.vnc`` with another task."""
     base = vnc.run_config(folder)
-    base = base.replace(trainer_config=base.trainer_config.replace(precision="bf16"))
     if isinstance(task, AffinitiesTaskConfig):
         sets = {name: cells(folder, container, name) for name in SECTIONS}
         base = base.replace(

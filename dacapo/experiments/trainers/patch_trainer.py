@@ -110,7 +110,7 @@ class PatchTrainer(Trainer):
             self._batches = Prefetcher(maker.make, self.config.num_workers, ahead)
         if self.scheduler is None or self.scheduler.optimizer is not optimizer:
             self.scheduler = self.create_scheduler(optimizer)
-        mixed = is_mixed(self.config.precision, device)
+        mixed = is_mixed(self.config.precision, device, model.input_shape)
         context = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
         self._memory_format = lay_out(model, device, mixed)
         if device.type == "cpu":

@@ -291,6 +291,16 @@ def test_precision_is_what_the_device_has(able: bool, monkeypatch: Any, caplog: 
     assert ("cpu does not compute in bf16" in caplog.text) != able
 
 
+def test_wide_slices_are_not_trained_in_bf16_on_the_cpu(monkeypatch, caplog):
+    """Torch corrupts its memory there."""
+    monkeypatch.setattr(precision, "computes_bf16", lambda device: True)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert precision.is_mixed("bf16", cpu, (80, 80, 80)) and precision.is_mixed("bf16", gpu, (1, 128, 128))
+    assert precision.is_mixed("bf16", cpu, (128, 128)) and not caplog.records
+    assert not precision.is_mixed("bf16", cpu, (1, 128, 128))
+    assert "slices beyond 6400 voxels; training in fp32" in caplog.text
+
+
 def test_weights_are_laid_out_as_the_device_likes_them() -> None:
     channels_last, as_they_are = torch.channels_last_3d, torch.contiguous_format
     for device, mixed, expected in (
