@@ -58,7 +58,7 @@ class DaCapoConfig:
     )
     allow_imports: list[str] = field(
         "Modules, with those below them, whose networks may be imported because a config names them by "
-        "import path; importing runs their code.",
+        "import path; importing runs their code. Plugins may want their own names of code here.",
         factory=list,
     )
     lease_seconds: float = field(

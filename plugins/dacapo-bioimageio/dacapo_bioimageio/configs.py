@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .description import ZooModel
 
 SOURCE = "A package (.zip), its rdf.yaml or bioimageio.yaml, the folder with it, a URL, or an id of the zoo."
-CODE = "Run the Python code that the package brings or names; without it such models are refused."
 
 
 def _as_text(model_id: Any) -> Any:
@@ -46,7 +45,6 @@ class ModelZooConfig(ArchitectureConfig):
     prediction_shape: Coordinate | None = field(
         "Voxels of one input when predicting; None is as in training.", default=None
     )
-    allow_code: bool = field(CODE, default=False)
 
     @property
     def zoo_model(self) -> ZooModel:

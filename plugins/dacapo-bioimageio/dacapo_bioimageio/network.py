@@ -13,6 +13,7 @@ from bioimageio.spec.model import v0_5
 from dacapo.errors import CorruptData, InvalidConfig, NotFound, ShapeError
 from dacapo.experiments.architectures import Architecture
 from dacapo.experiments.starts import InitialWeights, Start
+from dacapo.options import Options
 
 from . import rebuilding
 from .description import ZooModel
@@ -28,7 +29,7 @@ class ModelZooArchitecture(Architecture):
 
     def module(self) -> torch.nn.Module:
         """Return the network: one tensor in, one out, the same in training and in eval mode."""
-        network = AsDescribed(_network(self.config.zoo_model, self.config.allow_code))
+        network = AsDescribed(_network(self.config.zoo_model))
         pattern = self.config.trainable_layers
         if pattern is not None:
             names = [name for name, _ in network.named_parameters()]
@@ -85,22 +86,22 @@ class AsDescribed(torch.nn.Module):
         return output
 
 
-def _network(model: ZooModel, allow_code: bool) -> torch.nn.Module:
+def _network(model: ZooModel) -> torch.nn.Module:
     weights = model.descr.weights
     state, script = weights.pytorch_state_dict, weights.torchscript
     if state is not None and rebuilding.is_ours(state.architecture):
         network = rebuilding.model(**state.architecture.kwargs)
         network.load_state_dict(_tensors(model, state))
         return network
-    if state is not None and allow_code:
+    if state is not None and model.source in Options.instance().allow_imports:
         return _with_code(model, state)
     if script is not None:
         return torch.jit.load(str(model.file(script)), map_location="cpu")
     if state is not None:
         named = getattr(state.architecture, "source", None) or getattr(state.architecture, "import_from", "")
         raise InvalidConfig(
-            f"the model {model.source} is made by Python code, {named}; look at it, and if you trust it set "
-            "allow_code=True"
+            f"the model {model.source} is made by Python code, {named}; look at it, and if you trust it put  "
+            f"allow_imports: ['{model.source}']  into dacapo.yaml"
         )
     there = ", ".join(str(name) for name in weights.available_formats)
     raise InvalidConfig(
@@ -109,7 +110,7 @@ def _network(model: ZooModel, allow_code: bool) -> torch.nn.Module:
 
 
 def _with_code(model: ZooModel, state: v0_5.PytorchStateDictWeightsDescr) -> torch.nn.Module:
-    """Run the code that makes the network, which the user has allowed."""
+    """Run the code that makes the network, which whoever builds it has allowed, outside of any document."""
     try:
         network = load_torch_model(state, load_state=False)
     except Exception as error:

@@ -103,16 +103,20 @@ def saved(descr: v0_5.ModelDescr, path: Path) -> Path:
     return Path(save_bioimageio_package(descr, output_path=path))
 
 
-def test_code_runs_only_where_it_is_allowed(make: Any, tmp_path: Path) -> None:
+def test_code_runs_only_where_it_is_allowed_outside_of_documents(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = saved(make(), tmp_path / "code.zip")
     config = ModelZooConfig("theirs", model_id=path)
     assert (config.num_in_channels, config.num_out_channels, config.dims, config.stride) == (1, 3, 2, (4, 4))
     with pytest.raises(
-        InvalidConfig, match=r"is made by Python code, .*code\.py; look at it, .* allow_code=True"
+        InvalidConfig,
+        match=r"is made by Python code, .*code\.py; look at it, .*allow_imports: \['.*code.zip'\]",
     ):
         config.module()
     assert not (tmp_path / "canary").exists()
-    network = config.replace(allow_code=True).module()
+    monkeypatch.setenv("DACAPO_ALLOW_IMPORTS", f"['{path}']")
+    network = config.module()
     assert (tmp_path / "canary").exists()
     given = torch.from_numpy(np.load(tmp_path / "theirs" / "in.npy"))
     torch.testing.assert_close(network(given), torch.from_numpy(np.load(tmp_path / "theirs" / "out.npy")))
@@ -147,7 +151,9 @@ def test_weights_of_others_begin_a_run_only_if_their_tensors_are_the_same(make: 
         build(ModelZooStartConfig(saved(make(scripted=True, state=False), tmp_path / "b.zip"))).bring()
 
 
-def test_weights_that_are_more_than_tensors_are_refused(make: Any, tmp_path: Path) -> None:
+def test_weights_that_are_more_than_tensors_are_refused(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return os.system, (f"touch {tmp_path / 'canary'}",)
@@ -164,7 +170,8 @@ def test_weights_that_are_more_than_tensors_are_refused(make: Any, tmp_path: Pat
     assert old
     path.write_text(text.replace(old[1], hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()))
     with pytest.raises(CorruptData, match="cannot be read as plain tensors"):
-        ModelZooConfig("evil", model_id=folder, allow_code=True).module()
+        monkeypatch.setenv("DACAPO_ALLOW_IMPORTS", f"['{folder}']")
+        ModelZooConfig("evil", model_id=folder).module()
 
 
 def test_files_are_compared_with_their_checksums(make: Any, tmp_path: Path) -> None:
