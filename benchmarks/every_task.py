@@ -1,9 +1,9 @@
 """Every task on volumes whose truth is known: how good after a training of minutes on this machine.
 
-    python -m benchmarks.every_task [--minutes 10] [--task TASK] [--write]
+    python -m benchmarks.every_task [--iterations 1000] [--minutes 10] [--task TASK] [--write]
 
 Cells of two kinds, pale and dark, are packed so that most touch; nothing but a thin line parts them.  Each
-task learns from one volume, for 500 iterations or so many minutes.  Iteration and parameters are chosen on a
+task learns from one volume, for so many iterations or minutes.  Iteration and parameters are chosen on a
 second one, and the figures are those of this choice on a third.  ``--write`` puts them into
 docs/benchmarks.md.
 """
@@ -42,7 +42,6 @@ from dacapo.experiments.tasks import (
 from dacapo.experiments.tasks.post_processors import SeededWatershedPostProcessorParameters
 from dacapo.experiments.trainers import IntensityAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
 
-ITERATIONS = 500
 SIZE, SPACING, VOXEL = 96, 16, (8, 8, 8)
 CLASSES = ["pale", "dark"]
 VOLUMES = {"train": 0, "choose": 1, "score": 2}
@@ -92,7 +91,7 @@ def truth(folder: Path, volume: str, task: TaskConfig) -> ArrayConfig:
     return BinarizeArrayConfig(f"{volume} truth", source_array_config=array, groupings=groups)
 
 
-def run_config(folder: Path, task: TaskConfig) -> RunConfig:
+def run_config(folder: Path, task: TaskConfig, iterations: int) -> RunConfig:
     """Return the run: the same network and patches for every task."""
 
     def dataset(volume: str) -> RawGTDatasetConfig:
@@ -122,7 +121,7 @@ def run_config(folder: Path, task: TaskConfig) -> RunConfig:
             batch_size=2,
             learning_rate=4e-3,
             warmup_iterations=20,
-            decay_until=ITERATIONS,
+            decay_until=iterations,
             precision="bf16",  # where the CPU has it, twice as fast
             augments=[SimpleAugmentConfig(), IntensityAugmentConfig(scale=(0.9, 1.1), shift=(-0.05, 0.05))],
         ),
@@ -131,8 +130,8 @@ def run_config(folder: Path, task: TaskConfig) -> RunConfig:
             train_configs=[dataset("train")],
             validate_configs=[dataset("choose"), dataset("score")],
         ),
-        num_iterations=ITERATIONS,
-        validation_interval=ITERATIONS // 5,
+        num_iterations=iterations,
+        validation_interval=iterations // 5,
     )
 
 
@@ -187,6 +186,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
+    parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
@@ -197,7 +197,9 @@ def main() -> None:
         for task in tasks():
             if not options.task or task.name in options.task:
                 begin = time.monotonic()
-                trained = train(run_config(folder, task), folder / "runs", options.minutes)
+                trained = train(
+                    run_config(folder, task, options.iterations), folder / "runs", options.minutes
+                )
                 rows.append(row(trained, (time.monotonic() - begin) / 60))
                 print(table(rows[-1:]), flush=True)
     if options.write:
