@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
 
 from dacapo import registry
 from dacapo.experiments.run_config import RunConfig
+from ftp_server import PASSWORD, ServedFolder
 from mongo_places import MongoPlace, fresh_place
 from mongod import Mongod
 
@@ -39,6 +41,17 @@ def session_types() -> Iterator[None]:
     yield
     registry.registry._session = before
     registry.refresh()
+
+
+@pytest.fixture
+def served(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ServedFolder]:
+    """Serve a folder by FTP; its password is where fsspec keeps what its variables and files say."""
+    monkeypatch.setitem(fsspec.config.conf, "ftp", {"password": PASSWORD})
+    server = ServedFolder(tmp_path_factory.mktemp("served"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -109,12 +109,34 @@ def _options(options: DaCapoConfig | None, changes: dict[str, Any]) -> DaCapoCon
             f"runs_base_dir = {redacted(str(chosen.runs_base_dir))!r}: should be a folder of a file system; "
             "only volumes can lie under a URL: give it as  arrays"
         )
-    if chosen.arrays and _is_url(chosen.arrays) and not chosen.arrays.lower().startswith(WRITABLE):
-        raise InvalidOptions(
-            f"arrays = {redacted(chosen.arrays)!r}: should be a folder, or a URL that begins with "
-            f"{', '.join(WRITABLE)}; mount other storage, and name the folder it is mounted at"
-        )
+    if chosen.arrays and _is_url(chosen.arrays) and (reason := _unfit(chosen.arrays)):
+        raise InvalidOptions(f"arrays = {redacted(chosen.arrays)!r}: {reason}")
     return chosen
+
+
+def _unfit(url: str) -> str | None:
+    """Return why volumes cannot be kept under a URL; None if they can be."""
+    if redacted(url) != url:
+        return (
+            "should hold no password, because errors and logs name it; set the password where fsspec looks "
+            "for it: in FSSPEC_<SCHEME>_PASSWORD, or in ~/.config/fsspec"
+        )
+    if url.startswith(WRITABLE):
+        return None
+    # Imported here: whoever keeps volumes elsewhere need not wait for it.
+    from fsspec import available_protocols, get_filesystem_class
+
+    scheme, found, _ = url.partition("://")
+    if not found or scheme in ("http", "https") or scheme not in available_protocols():
+        return (
+            f"should be a folder, or a URL that begins with {', '.join(WRITABLE)} or another scheme that "
+            "fsspec can write to, such as sftp://; mount other storage, and name the folder it is mounted at"
+        )
+    try:
+        get_filesystem_class(scheme)
+    except ImportError as error:
+        return f"{error}; pip install it beside DaCapo"
+    return None
 
 
 def _is_url(place: object) -> bool:

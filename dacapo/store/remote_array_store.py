@@ -1,4 +1,4 @@
-"""Arrays of runs under a URL, such as ``s3://bucket/dacapo`` or ``gs://bucket/dacapo``."""
+"""Arrays of runs under a URL, such as ``s3://bucket/dacapo`` or ``sftp://host/dacapo``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 class RemoteArrayStore(ArrayStore):
-    """Keeps each run's arrays in two zarr containers below a URL that tensorstore can write to.
+    """Keeps each run's arrays in two zarr containers below a URL that tensorstore or fsspec can write to.
 
-    Credentials are those of the account: the usual files and variables of AWS and Google.
+    Credentials are those of the account: the usual files and variables of AWS, Google and fsspec.
     Raises ``StoreError`` for what the service refuses.
     """
 
@@ -42,8 +42,9 @@ class RemoteArrayStore(ArrayStore):
             old, target = self._place(place(run)), self._place(place(new))
             with reached(old):
                 source, copy = keys(old), keys(target)
-                for key in source.list().result():
-                    copy.write(key, source.read(key).result().value).result()
+                for key in source.names():
+                    if (content := source.read(key)) is not None:
+                        copy.write(key, content)
             if self.exists(place(run)):
                 remove(old)
 
@@ -51,7 +52,7 @@ class RemoteArrayStore(ArrayStore):
         """Say whether anything is stored under a place."""
         place = self._place(array_identifier)
         with reached(place):
-            return bool(keys(place).list().result())
+            return bool(keys(place).names())
 
     def remove(self, array_identifier: LocalArrayIdentifier | LocalContainerIdentifier) -> bool:
         """Remove an array or a container; only below the URL of this store, anything else is refused."""

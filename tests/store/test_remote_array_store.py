@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -17,9 +18,17 @@ from dacapo.store.remote_array_store import RemoteArrayStore
 from dacapo.testing import tiny_run
 
 
+@pytest.fixture(params=["tensorstore", "server", "no host"])
+def root(request, tmp_path_factory) -> str:
+    """Return the URL of what tensorstore keeps, or fsspec, with a host in its URL or none."""
+    if request.param == "server":
+        return request.getfixturevalue("served").url
+    return "memory://" if request.param == "tensorstore" else f"local://{tmp_path_factory.mktemp('folder')}/"
+
+
 @pytest.fixture
-def store(request) -> RemoteArrayStore:
-    return RemoteArrayStore(f"memory://{request.node.name}/lab/")
+def store(request, root) -> RemoteArrayStore:
+    return RemoteArrayStore(f"{root}{request.node.name}/lab/")
 
 
 def filled(identifier: LocalArrayIdentifier) -> LocalArrayIdentifier:
@@ -36,7 +45,7 @@ def test_arrays_under_a_url_are_read_back_with_their_geometry(store, zarr_format
     array = open_zarr(where.container, where.dataset)
     assert (array.roi, array.voxel_size) == (made.roi, made.voxel_size)
     np.testing.assert_array_equal(array.data, np.arange(24).reshape(4, 6))
-    with pytest.raises(DuplicateNameError, match="there is a dataset at memory://"):
+    with pytest.raises(DuplicateNameError, match=f"there is a dataset at {store.base[:9]}"):
         create_zarr(where.container, where.dataset, (4, 6), "u1", (2, 2))
     with pytest.raises(DuplicateNameError, match="no dataset but a group"):
         create_zarr(where.container, "10", (4, 6), "u1", (2, 2), overwrite=True)
@@ -63,19 +72,19 @@ def test_what_is_removed_is_gone_and_nothing_else(store, caplog):
 @pytest.mark.parametrize(
     "identifier",
     [
-        LocalContainerIdentifier("memory://elsewhere/x.zarr"),
+        LocalContainerIdentifier("{root}elsewhere/x.zarr"),
         LocalArrayIdentifier("memory://elsewhere/x.zarr", "raw"),
         LocalArrayIdentifier("{base}/run/validation.zarr", "../../../victim"),
     ],
 )
-def test_only_what_is_below_the_url_is_removed(store, identifier):
-    victim = filled(LocalArrayIdentifier("memory://elsewhere/x.zarr", "raw"))
-    at = identifier.container.replace("{base}", store.base)
+def test_only_what_is_below_the_url_is_removed(store, root, identifier):
+    victim = filled(LocalArrayIdentifier(f"{root}elsewhere/x.zarr", "raw"))
+    at = identifier.container.replace("{base}", store.base).replace("{root}", root)
     inner = getattr(identifier, "dataset", None)
     with pytest.raises(InvalidRequest, match="so it is not removed"):
         store.remove(LocalContainerIdentifier(at) if inner is None else LocalArrayIdentifier(at, inner))
     assert store.exists(victim)
-    RemoteArrayStore("memory://elsewhere").remove(victim)
+    RemoteArrayStore(f"{root}elsewhere").remove(victim)
 
 
 def test_a_dataset_stays_inside_its_container(store):
@@ -84,34 +93,69 @@ def test_a_dataset_stays_inside_its_container(store):
 
 
 def test_what_a_service_refuses_is_an_error_that_names_the_place():
-    with pytest.raises(StoreError, match=r"nowhere://x.* cannot be written to: .*nowhere"):
+    with pytest.raises(StoreError, match=r"nowhere://x.* cannot be reached or written to: .*nowhere"):
         RemoteArrayStore("nowhere://x").exists(LocalContainerIdentifier("nowhere://x/run"))
 
 
-@pytest.mark.parametrize("place", ["ftp://host/x", "http://host/x", "s3:/bucket/x"])
+def test_a_password_in_a_url_is_refused():
+    with pytest.raises(InvalidOptions, match="should hold no password") as refused:
+        create_array_store(arrays="ftp://lab:secret@host/x")
+    assert "lab:secret" not in str(refused.value)
+
+
+def test_a_package_that_fsspec_lacks_is_named():
+    fsspec.register_implementation("absent", "no_such_package.Files", errtxt="Install no_such_package")
+    with pytest.raises(InvalidOptions, match="Install no_such_package; pip install it beside DaCapo"):
+        create_array_store(arrays="absent://host/x")
+
+
+def test_names_are_no_patterns(store):
+    gone = filled(store.validation_input_arrays("run", "[a*]")[0])
+    kept = filled(store.validation_input_arrays("run", "[ab]")[0])
+    assert store.remove(gone)
+    assert store.exists(kept) and not store.exists(gone)
+
+
+def test_who_may_not_log_in_is_told_where(served, monkeypatch):
+    monkeypatch.setitem(fsspec.config.conf, "ftp", {"password": "no-such-word"})
+    store = RemoteArrayStore(f"{served.url}lab")
+    with pytest.raises(StoreError, match=r"ftp://lab@.*/run/snapshot.zarr cannot be .*530") as refused:
+        store.exists(store.snapshot_container("run"))
+    assert "no-such-word" not in str(refused.value)
+
+
+def test_runs_move_with_their_arrays(store):
+    before = filled(store.validation_prediction_array("run", 10, "crop"))
+    store.move("run", "new")
+    after = store.validation_prediction_array("new", 10, "crop")
+    np.testing.assert_array_equal(open_zarr(after.container, after.dataset).data, np.arange(24).reshape(4, 6))
+    assert not store.exists(before) and not store.keeps("run")
+
+
+@pytest.mark.parametrize("place", ["nowhere://host/x", "http://host/x", "s3:/bucket/x"])
 def test_only_urls_that_can_be_written_to_are_taken(place: str):
     with pytest.raises(InvalidOptions, match="should be a folder, or a URL that begins with s3://"):
         create_array_store(arrays=place)
 
 
-def test_a_run_validates_and_predicts_into_a_url(tmp_path, monkeypatch):
-    monkeypatch.setenv("DACAPO_ARRAYS", "memory://whole")
+def test_a_run_validates_and_predicts_into_a_url(tmp_path, root, monkeypatch):
+    monkeypatch.setenv("DACAPO_ARRAYS", f"{root}whole")
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "runs"))
     config = tiny_run(tmp_path)
     create_config_store().store_run_config(config)
     run = Run(config)
     train_run(run, device="cpu")
     store = create_array_store()
-    assert [one.container for one in store.containers(run)] == [f"memory://whole/{run.key}/validation.zarr"]
+    assert [one.container for one in store.containers(run)] == [f"{root}whole/{run.key}/validation.zarr"]
     assert not list((tmp_path / "runs").rglob("*.zarr"))
     where = store.validation_prediction_array(run, run.train_until, run.datasplit.validate[0])
     assert open_zarr(where.container, where.dataset).data.any()
     raw = run.config.datasplit_config.validate_configs[0].raw_config
     while not hasattr(raw, "file_name"):
         raw = raw.source_array_config
-    written_to = "memory://whole/out.zarr"
+    written_to = f"{root}whole/out.zarr"
     written = predict(run, None, raw.file_name, raw.dataset, written_to, device="cpu")
     assert written.data.any()
-    with pytest.raises(DuplicateNameError, match="memory://whole/out.zarr/prediction"):
+    with pytest.raises(DuplicateNameError, match=f"{root}whole/out.zarr/prediction"):
         predict(run, None, raw.file_name, raw.dataset, written_to, device="cpu", overwrite=False)
     assert store.delete(run)

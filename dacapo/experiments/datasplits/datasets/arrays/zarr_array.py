@@ -13,9 +13,11 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import CorruptData, InvalidArray, InvalidRequest
 
 from .array import Array, NDArray, NumpyArray, Slices, bounds
+from .fsspec_arrays import create_chunked, open_chunked
 from .zarr_container import (
     RECHECK,
     Node,
+    by_fsspec,
     find_array,
     kvstore,
     location,
@@ -149,7 +151,10 @@ def _open(node: Node, writable: bool) -> Any:
     """Open a dataset as tensorstore shows it, with the axes of N5 in our order."""
     spec = {"driver": node.driver, "kvstore": kvstore(node.place), **RECHECK}
     try:
-        store = ts.open(spec, read=True, write=writable, open=True, context=shared_context()).result()
+        if by_fsspec(node.place):
+            store = open_chunked(node.driver, node.place, writable)
+        else:
+            store = ts.open(spec, read=True, write=writable, open=True, context=shared_context()).result()
     except ValueError as error:
         raise InvalidArray(f"{node.place} cannot be opened: {error}") from error
     return store[ts.d[tuple(range(store.rank))[::-1]].transpose[:]] if node.driver == "n5" else store
@@ -227,7 +232,7 @@ def create_zarr(
 ) -> ZarrArray:
     """Make a new dataset of zeros, with its geometry in the attributes, and open it for writing.
 
-    ``container`` is a path or a URL (``s3://``, ``gs://``, ``memory://``).
+    ``container`` is a path or a URL (``s3://``, ``gs://``, ``memory://``, or any that fsspec can write to).
     ``shape`` and ``chunk_shape`` are in voxels, channels first; a chunk is 64 voxels wide (512 in
     2D) and one channel deep unless told otherwise.  Raises ``DuplicateNameError`` where something
     is already, unless it is a dataset and may be overwritten.
@@ -247,7 +252,10 @@ def create_zarr(
     if zarr_format == 2:
         # Before the array itself, so that nobody sees one without its geometry.
         write_json(place, ".zattrs", geometry_attributes(blank))
-    store = ts.open(spec, create=True, context=shared_context()).result()
+    if by_fsspec(place):
+        store = create_chunked(spec, place)
+    else:
+        store = ts.open(spec, create=True, context=shared_context()).result()
     return ZarrArray(store, voxel_size, blank.offset, blank.axis_names, blank.units, blank.name)
 
 

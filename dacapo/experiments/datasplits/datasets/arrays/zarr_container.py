@@ -17,17 +17,20 @@ import tensorstore as ts
 
 from dacapo.errors import InvalidArray, MissingData
 
+from .fsspec_keys import FsspecKeys
+
 JSON = dict[str, Any]
 
 DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3", "attributes.json": "n5"}
 
 
 def location(container: Path | str, dataset: str = "") -> str:
-    """Return where a dataset lies: a path, or a URL even where ``Path`` has taken a slash from it."""
+    """Return where a dataset lies: a path, or a URL even where ``Path`` has taken slashes from it."""
     place = str(container).rstrip("/")
     scheme, colon, rest = place.partition(":/")
-    if colon and "/" not in scheme:
-        place = f"{scheme}://{rest.lstrip('/')}"
+    if colon and "/" not in scheme and not rest.startswith("/"):
+        # Folders of this machine have no host; all else that has lost its slashes had one.
+        place = f"{scheme}:///{rest}" if scheme in ("file", "local") else f"{scheme}://{rest}"
     inside = "/".join(part for part in dataset.split("/") if part not in ("", "."))
     return f"{place}/{inside}" if inside else place
 
@@ -61,24 +64,55 @@ def kvstore(place: str) -> Any:
     return f"{place}/" if "://" in place else {"driver": "file", "path": f"{os.path.abspath(place)}/"}
 
 
-def keys(place: str) -> Any:
+def by_fsspec(place: str) -> bool:
+    """Say whether a place is a URL that tensorstore does not know."""
+    scheme, url, _ = place.partition("://")
+    return bool(url) and scheme not in ("s3", "gs", "memory", "file", "http", "https")
+
+
+class TensorstoreKeys:
+    """Reads and writes whole objects below a path, or a URL that tensorstore knows."""
+
+    def __init__(self, place: str) -> None:
+        self._store = ts.KvStore.open(kvstore(place), context=shared_context()).result()
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of an object; None if there is none."""
+        found = self._store.read(name).result()
+        content: bytes | None = found.value if found.state == "value" else None
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Store an object in place of what is there."""
+        self._store.write(name, content).result()
+
+    def names(self) -> list[str]:
+        """Return the names of all objects."""
+        return [key.decode() for key in self._store.list().result()]
+
+    def clear(self) -> None:
+        """Remove all objects."""
+        self._store.delete_range(ts.KvStore.KeyRange()).result()
+
+
+def keys(place: str) -> TensorstoreKeys | FsspecKeys:
     """Open what is stored under a path or URL."""
-    return ts.KvStore.open(kvstore(place), context=shared_context()).result()
+    return FsspecKeys(place) if by_fsspec(place) else TensorstoreKeys(place)
 
 
 def read_json(place: str, name: str) -> JSON | None:
     """Return the content of a JSON file in a folder or under a URL; None if there is none."""
     try:
-        found = keys(place).read(name).result()
+        found = keys(place).read(name)
     except ValueError as error:
         # Such as a path through something that is a file.
         if Path(place).exists() or "://" in place:
             raise InvalidArray(f"{place}/{name} cannot be read: {error}") from error
         return None
-    if found.state != "value":
+    if found is None:
         return None
     try:
-        content: JSON = json.loads(found.value)
+        content: JSON = json.loads(found)
     except ValueError as error:
         raise InvalidArray(f"{place}/{name} is not valid JSON ({error}); write it again") from error
     return content

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import tensorstore as ts
-
 from dacapo.errors import DuplicateNameError, InvalidRequest, StoreError
 
 from .array import Array
@@ -65,7 +63,7 @@ def remove(place: str) -> None:
         shutil.rmtree(place)
         return
     with reached(place):
-        keys(place).delete_range(ts.KvStore.KeyRange()).result()
+        keys(place).clear()
 
 
 def make_groups(root: str, place: str, zarr_format: int) -> None:
@@ -88,7 +86,7 @@ def write_json(place: str, name: str, content: JSON) -> None:
     text = json.dumps(content, indent=2)
     if "://" in place:
         with reached(place):
-            keys(place).write(name, text.encode()).result()
+            keys(place).write(name, text.encode())
         return
     path = Path(place, name)
     path.parent.mkdir(parents=True, exist_ok=True)
