@@ -11,7 +11,7 @@ from dacapo.experiments.bf16 import computes_bf16
 
 logger = logging.getLogger(__name__)
 
-# Beyond it the gradient of a 3D convolution in bf16 writes where it should not, on CPUs with AVX-512 BF16 and
+# Beyond it the gradient of a 3D convolution in bf16 writes where it should not, on an Intel Xeon with AMX and
 # torch 2.13: slices of 128 x 64 voxels and of 96 x 96 crashed within six steps, those of 80 x 80 never.
 LARGEST_SLICE = 80 * 80
 
