@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cc3d
 import numpy as np
 from funlib.geometry import Coordinate
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ from dacapo.experiments.tasks import (
 from dacapo.experiments.tasks.post_processors import SeededWatershedPostProcessorParameters
 from dacapo.experiments.trainers import IntensityAugmentConfig, PatchTrainerConfig, SimpleAugmentConfig
 
+CRUMB = 100  # voxels; smaller pieces of cells, most of them cut by the border, have no id
 SIZE, SPACING, VOXEL = 96, 16, (8, 8, 8)
 CLASSES = ["pale", "dark"]
 VOLUMES = {"train": 0, "choose": 1, "score": 2}
@@ -62,10 +64,11 @@ def cells(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np
     own = which[..., 0]
     inside = (away[..., 0] < reach[own]) & (kinds[own] > 0)
     kind, ids = np.where(inside, kinds[own], 0), np.where(inside, own + 1, 0)
+    ids = cc3d.dust(ids.astype(np.uint32), threshold=CRUMB, connectivity=6)
     line = np.exp(-(np.minimum(away[..., 1] - away[..., 0], np.abs(away[..., 0] - reach[own])) ** 2) / 2)
     clean = gaussian_filter(np.array([0.5, 0.8, 0.4])[kind] - 0.35 * line * (kinds[own] > 0), 0.6)
     image = (clean + rng.normal(0, 0.12, clean.shape)).astype(np.float32)
-    return image, kind.astype(np.uint8), ids.astype(np.uint32)
+    return image, kind.astype(np.uint8), ids
 
 
 def store(folder: Path) -> None:
@@ -148,12 +151,12 @@ def tasks() -> list[TaskConfig]:
         DistanceTaskConfig(
             "objects from distances",
             **{**DISTANCES, "channels": ["cell"], "thresholds": [-0.1, 0.0, 0.1]},
-            post_processing=SeededWatershedPostProcessorParameters(0, min_size=20),
+            post_processing=SeededWatershedPostProcessorParameters(0, min_size=CRUMB),
             sweep={"seed_threshold": [0.2, 0.3, 0.4, 0.5]},
         ),
-        AffinitiesTaskConfig("affinities", neighborhood=NEIGHBORS + FAR),
+        AffinitiesTaskConfig("affinities", neighborhood=NEIGHBORS + FAR, min_size=CRUMB),
         AffinitiesTaskConfig(
-            "affinities with lsds", neighborhood=NEIGHBORS + FAR, lsds=True, num_lsd_voxels=6
+            "affinities with lsds", neighborhood=NEIGHBORS + FAR, min_size=CRUMB, lsds=True, num_lsd_voxels=6
         ),
     ]
 
