@@ -38,8 +38,9 @@ ATTEMPTS = 3
 Answer = TypeVar("Answer")
 
 _clients: dict[Server, Client] = {}
-# Made once, by the client they belong to: making one takes as long as sending it a small document.
-_handles: dict[tuple[Client, str, str, bool], Collection[dict[str, Any]]] = {}
+# Made once: making one takes as long as sending it a small document.  By server, which says who asks: to the
+# driver clients of one server are equal, whoever is logged in.
+_handles: dict[tuple[Server, str, str, bool], Collection[dict[str, Any]]] = {}
 _making = threading.Lock()  # two threads make one client
 _inherited: list[Client] = []  # of the process that this one was forked from: neither used nor closed
 
@@ -94,7 +95,7 @@ class Connection:
         ``plain`` leaves numbers as the driver reads them: with decoders of types it trips over the
         server's word, in its answer to a claim, that it is about to step down.
         """
-        key = self.client, self.name, name, plain
+        key = self.server, self.name, name, plain
         if (found := _handles.get(key)) is None:
             codec: dict[str, Any] = {"codec_options": CodecOptions()} if plain else {}
             found = _handles[key] = self.database.get_collection(name, **_HANDLES | codec)
