@@ -12,6 +12,7 @@ import importlib
 import os
 import platform
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -76,6 +77,13 @@ def write(name: str, rows: list[dict[str, str]], note: str = "") -> None:
     kept[name] = "\n\n".join(part for part in (measured, table(rows), note) if part)
     body = "\n\n".join(f"## {section}\n\n{text}" for section, text in sorted(kept.items()))
     PAGE.write_text(f"{HEAD}\n{body}\n")
+
+
+def print_alone(measure: Callable[[bool], list[dict[str, str]]], description: str | None) -> None:
+    """Measure what one benchmark does, as its own command line says, and print it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="shorter runs, noisier figures")
+    print(table(measure(parser.parse_args().quick)))
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ python -m benchmarks.augmentation [--quick]
 
 from __future__ import annotations
 
-import argparse
 import math
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from benchmarks.__main__ import table
 from benchmarks.scores import interleaved
 from dacapo.config import build
 from dacapo.experiments.datasplits.datasets.arrays.array import NumpyArray
@@ -129,11 +127,7 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter runs, noisier figures")
-    print(table(measure(parser.parse_args().quick)))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import print_alone
+
+    print_alone(measure, __doc__)

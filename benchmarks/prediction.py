@@ -5,7 +5,6 @@ python -m benchmarks.prediction [--quick]
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -19,7 +18,6 @@ import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 
-from benchmarks.__main__ import table
 from dacapo.experiments.architectures import CNNectomeUNetConfig, layers
 from dacapo.experiments.bf16 import computes_bf16
 from dacapo.experiments.datasplits.datasets.arrays import IntensitiesArrayConfig, ZarrArrayConfig
@@ -178,11 +176,7 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
     return [*rows, kept_memory(2 if quick else 4, 3)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter runs, noisier figures")
-    print(table(measure(parser.parse_args().quick)))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import print_alone
+
+    print_alone(measure, __doc__)

@@ -5,7 +5,6 @@ python -m benchmarks.targets [--quick]
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import Any
 
@@ -114,13 +113,7 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
     return [of_distances(rounds, labels), *of_affinities(rounds, labels), of_descriptors(rounds, labels)]
 
 
-def main() -> None:
-    from benchmarks.__main__ import table
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter runs, noisier figures")
-    print(table(measure(parser.parse_args().quick)))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import print_alone
+
+    print_alone(measure, __doc__)

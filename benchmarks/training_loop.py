@@ -5,7 +5,6 @@ python -m benchmarks.training_loop [--quick]
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import tempfile
@@ -19,7 +18,6 @@ import torch
 from funlib.geometry import Coordinate
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.__main__ import table
 from dacapo.config import build
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
@@ -167,11 +165,7 @@ def measure(quick: bool = False) -> list[dict[str, str]]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter runs, noisier figures")
-    print(table(measure(parser.parse_args().quick)))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import print_alone
+
+    print_alone(measure, __doc__)
