@@ -10,7 +10,6 @@ docs/benchmarks.md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from benchmarks.timed_training import Trained, train
+from benchmarks.timed_training import Trained, measure_each, options_parser, train
 from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
 from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
@@ -183,28 +182,21 @@ def row(trained: Trained, minutes: float) -> dict[str, str]:
 
 def main() -> None:
     """Train every task, or those named, and print a row of each as it ends."""
-    from benchmarks.__main__ import table, write
+    from benchmarks.__main__ import write
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
+    parser = options_parser(__doc__, minutes=10)
     parser.add_argument("--iterations", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store(folder)
-        for task in tasks():
-            if not options.task or task.name in options.task:
-                begin = time.monotonic()
-                trained = train(
-                    run_config(folder, task, options.iterations), folder / "runs", options.minutes
-                )
-                rows.append(row(trained, (time.monotonic() - begin) / 60))
-                print(table(rows[-1:]), flush=True)
+
+        def measure(task: TaskConfig) -> dict[str, str]:
+            begin = time.monotonic()
+            trained = train(run_config(folder, task, options.iterations), folder / "runs", options.minutes)
+            return row(trained, (time.monotonic() - begin) / 60)
+
+        rows = measure_each(tasks(), options.task, measure)
     if options.write:
         write("every_task", rows)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import dacapo
 from dacapo.errors import Stopped
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.tasks import TaskConfig
 from dacapo.experiments.validation_scores import Best, ValidationScores
 from dacapo.store.create_store import create_config_store, create_stats_store
 
@@ -79,3 +81,28 @@ def train(config: RunConfig, results: Path, minutes: float) -> Trained:
     with stop_after(minutes):
         dacapo.train_run(run)
     return Trained(run, create_stats_store().retrieve_validation_scores(run))
+
+
+def options_parser(description: str | None, minutes: float) -> argparse.ArgumentParser:
+    """Return what a benchmark of several tasks asks of its command line."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
+    return parser
+
+
+def measure_each(
+    tasks: Sequence[TaskConfig], chosen: Sequence[str], measure: Callable[[TaskConfig], dict[str, str]]
+) -> list[dict[str, str]]:
+    """Measure all tasks, or those chosen by name, and print the row of each as it ends."""
+    from benchmarks.__main__ import table
+
+    rows = []
+    for task in tasks:
+        if not chosen or task.name in chosen:
+            rows.append(measure(task))
+            print(table(rows[-1:]), flush=True)
+    return rows

@@ -10,7 +10,6 @@ resolution.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
@@ -22,7 +21,7 @@ import tifffile
 from funlib.geometry import Coordinate, Roi
 
 from benchmarks import vnc
-from benchmarks.timed_training import Trained, train
+from benchmarks.timed_training import Trained, measure_each, options_parser, train
 from dacapo.experiments.datasplits import TrainValidateDataSplitConfig
 from dacapo.experiments.datasplits.datasets import RawGTDatasetConfig
 from dacapo.experiments.datasplits.datasets.arrays import (
@@ -139,25 +138,20 @@ def row(trained: Trained, minutes: float) -> dict[str, str]:
 
 def main() -> None:
     """Train every task, or those named, and print a row of each as it ends."""
-    from benchmarks.__main__ import table, write
+    from benchmarks.__main__ import write
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_parser(__doc__, minutes=5)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--task", action="append", default=[], help="only this one; may be given again")
-    parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         write_cells(options.folder, scratch / "cells.zarr")
-        for task in tasks():
-            if not options.task or task.name in options.task:
-                config = run_config(options.folder.absolute(), scratch / "cells.zarr", task)
-                rows.append(row(train(config, scratch / "runs", options.minutes), options.minutes))
-                print(table(rows[-1:]), flush=True)
+
+        def measure(task: TaskConfig) -> dict[str, str]:
+            config = run_config(options.folder.absolute(), scratch / "cells.zarr", task)
+            return row(train(config, scratch / "runs", options.minutes), options.minutes)
+
+        rows = measure_each(tasks(), options.task, measure)
     if options.write:
         write("vnc_tasks", rows)
 
