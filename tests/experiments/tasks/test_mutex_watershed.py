@@ -1,4 +1,4 @@
-"""Mutex watershed: the objects that mwatershed finds, from one sorting of the affinities for all biases."""
+"""Mutex watershed: the objects that mwatershed finds, and where edges are equal, those of an order."""
 
 from __future__ import annotations
 
@@ -30,6 +30,30 @@ def affinities(
     return levels[rank] / (TOP - 1)
 
 
+def one_by_one(given: np.ndarray, offsets: list[tuple[int, ...]], bias: float) -> np.ndarray:
+    """Return ids, from 1: edges are taken from the strongest to the weakest, pairs of ids forbidden."""
+    shape, middle = given.shape[1:], 1 + bias * (TOP - 1)
+    edges = []
+    for number, (channel, *at) in enumerate(np.ndindex(given.shape)):
+        there = tuple(np.add(at, offsets[channel]))
+        value = given[channel][tuple(at)]
+        if np.isnan(value) or not all(0 <= i < size for i, size in zip(there, shape, strict=True)):
+            continue
+        level = 1 + int(np.rint(np.float32(value) * np.float32(TOP - 1)))
+        edges.append((-abs(level - middle), level <= middle, number, tuple(at), there))
+    ids, numbers = np.arange(1, 1 + np.prod(shape)).reshape(shape), set[frozenset[int]]()
+    for _, parts, _, here, there in sorted(edges):
+        one, other = int(ids[here]), int(ids[there])
+        if one == other:
+            continue
+        if parts:
+            numbers.add(frozenset((one, other)))
+        elif frozenset((one, other)) not in numbers:
+            ids[ids == other] = one
+            numbers = {frozenset(one if i == other else i for i in pair) for pair in numbers}
+    return ids
+
+
 def by_mwatershed(given: np.ndarray, offsets: list[tuple[int, ...]], bias: float) -> np.ndarray:
     """Return ids, 0 for voxels by themselves."""
     ids = agglom(given - bias, offsets=[list(offset) for offset in offsets])
@@ -52,6 +76,28 @@ def test_objects_are_those_of_mwatershed(seed: int, smooth: float) -> None:
     assert max(sizes) > 20
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_equal_edges_come_in_order_of_channels_and_voxels_and_joining_ones_first(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shape = [(60,), (8, 9), (4, 5, 4), (1, 7, 6)][seed % 4]
+    reach = 1 + seed // 4 % 4
+    drawn = random.integers(-reach, reach + 1, (6, len(shape)))
+    offsets = [tuple(int(i) for i in offset) for offset in drawn if offset.any()]
+    # Few levels, at equal distances from the biases; the more of them, the nearer to none equal.
+    steps = 2 ** (1 + seed % 5)
+    given = random.integers(0, steps + 1, (len(offsets), *shape)) / np.float32(steps)
+    given = np.where(random.random(given.shape) < 0.1, np.nan, given.astype(np.float32) ** (0.3 + seed % 3))
+    edges = Edges.of(given, offsets)
+    for bias in (0, 0.25, 0.4, 0.5, 0.75, 0.9, 1):
+        assert same_up_to_names(edges.parted(bias) + 1, one_by_one(given, offsets, bias))
+
+
+def test_single_voxels_and_volumes_without_edges_come_apart() -> None:
+    for shape, offset in (((1, 1, 1), (0, 0, 1)), ((2, 3, 1), (0, 0, -1))):
+        edges = Edges.of(np.ones((1, *shape), np.float32), [offset])
+        assert edges.parted(0.5).ravel().tolist() == list(range(int(np.prod(shape))))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sections_come_apart_as_by_mwatershed(seed: int) -> None:
     offsets = [(-1, 0), (0, -1), (5, 5), (-4, 0)]
@@ -64,16 +110,14 @@ def test_sections_come_apart_as_by_mwatershed(seed: int) -> None:
         assert same_up_to_names(found, by_mwatershed(given, offsets, bias))
 
 
-def test_affinities_are_sorted_once_for_all_biases(monkeypatch: pytest.MonkeyPatch) -> None:
-    sorted_ones, real = [], Edges.of
-    monkeypatch.setattr(
-        Edges, "of", lambda given, offsets: sorted_ones.append(given.shape) or real(given, offsets)
-    )
+def test_affinities_are_read_once_for_all_biases(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, real = [], Edges.of
+    monkeypatch.setattr(Edges, "of", lambda given, offsets: read.append(given.shape) or real(given, offsets))
     processor = WatershedPostProcessor(NEAR)
     processor.set_prediction(NumpyArray(np.ones((3, 4, 5, 6), np.float32), (8, 8, 8), (0, 0, 0)))
     for parameters in processor.enumerate_parameters():
         assert (processor.process(parameters).data == 1).all()
-    assert sorted_ones.count((3, 4, 5, 6)) == 1
+    assert read.count((3, 4, 5, 6)) == 1
 
 
 def test_what_is_not_a_number_holds_nothing_together_and_parts_nothing() -> None:

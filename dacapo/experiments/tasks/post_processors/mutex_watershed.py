@@ -1,15 +1,16 @@
 """The mutex watershed (Wolf et al., ECCV 2018) for one prediction and many biases.
 
-Edges are sorted once, by their affinity.  The order of ``|affinity - bias|`` that a bias needs is
-that of reading them from both ends: joining edges from the highest down, parting ones from the
-lowest up, whichever is farther from the bias.  Two things save most of the work and change
-nothing of the result: an edge that parts what no chain of joining edges connects anyway is not
-looked at, and joining edges that are stronger than all others that part come in no order.
+Edges above the bias join and the others part, the farthest from the bias first; an edge of either
+sort is without effect where an earlier one has decided.  Nothing is sorted for it, as in
+Filter-Kruskal (Osipov, Sanders and Singler, 2009): joining edges are taken in bands, the strongest
+first.  Whatever a band connects is one object at once, unless it holds both ends of a parting edge
+that is stronger than the weakest of the band.  Of the few edges that are left there, first the
+stronger half is a band of its own, then the weaker one, down to a single edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -18,23 +19,23 @@ import numpy as np
 from dacapo.experiments.compiled import compiled
 
 NDArray = np.ndarray[Any, Any]
-SHORT = 16  # voxels: lists that are quicker looked through again than remembered
 TOP = 2**16 - 1  # the level of an affinity of 1; that of 0 is 1, and 0 means that there is no edge
+SLOTS = 2**20  # of pairs that are remembered: about what fits into a cache
+SAMPLE = 33  # edges of which the median tells the stronger half
 
 
 @attrs.frozen(eq=False)
 class Edges:
-    """The edges of a grid of voxels, sorted by their affinity: 4 to 8 bytes each, and 2 for the level."""
+    """The edges of a grid of voxels and their affinities, 2 bytes each."""
 
     shape: tuple[int, ...]
     steps: NDArray  # from a voxel to its neighbour in each channel, in the flat volume
     levels: NDArray  # (channel, voxel)
-    order: NDArray  # channel * voxels + voxel, by level
-    starts: NDArray  # where each level begins in the order
+    below: NDArray  # how many edges have a lower level than each, TOP + 1 included
 
     @classmethod
     def of(cls, affinities: NDArray, offsets: Sequence[Sequence[int]]) -> Edges:
-        """Sort affinities (channel, spatial...) to the neighbours at ``offsets``, in voxels.
+        """Take affinities (channel, spatial...) to the neighbours at ``offsets``, in voxels.
 
         They are told apart in 65535 steps from 0 to 1; equal ones come in the order of channels
         and voxels.  NaN is no edge.
@@ -46,55 +47,70 @@ class Edges:
                 slice(max(0, -step), max(0, size - max(0, step)))
                 for step, size in zip(offset, shape, strict=True)
             )
-            given = affinities[channel][inside]
-            level = 1 + np.rint(np.clip(given, 0, 1) * np.float32(TOP - 1))
-            levels[channel][inside] = np.where(np.isnan(given), 0, level)
+            level = np.clip(affinities[channel][inside], 0, 1) * np.float32(TOP - 1)
+            np.rint(level, out=level)
+            level += 1
+            levels[channel][inside] = np.nan_to_num(level, copy=False, nan=0)
         steps = np.array([np.dot(offset, _strides(shape)) for offset in offsets], np.int64)
         flat = levels.reshape(len(offsets), -1)
-        order = np.empty(np.count_nonzero(flat), np.int32 if flat.size < 2**30 else np.int64)
-        return cls(shape, steps, flat, order, _sort(flat, order))
+        return cls(shape, steps, flat, _below(flat))
 
     def parted(self, bias: float) -> NDArray:
-        """Return for each voxel (spatial...) the number of a voxel in its object."""
+        """Return for each voxel (spatial...) the number of a voxel in its object.
+
+        Takes up to 12 bytes for each edge that is not decided at once, and 9 for each voxel, beside that.
+        """
         voxels = self.levels.shape[1]
         parent, connected = (np.arange(voxels, dtype=_small(voxels)) for _ in range(2))
+        torn, table = np.zeros(voxels, np.bool_), np.empty(SLOTS, np.int64)
         middle = 1 + bias * (TOP - 1)
-        _connect(connected, self.levels, self.steps, middle)
-        lowest = _lowest(connected, self.levels, self.steps, middle)
-        # Stronger than whatever parts: joined one after the other, which is quicker than by strength.
-        highest = min(2 * middle - lowest, TOP)
-        _connect(parent, self.levels, self.steps, highest)
-        _part(parent, connected, self.order, self.starts, self.steps, middle, lowest, int(highest))
+        least, twice = max(1, int(np.floor(middle)) + 1), int(np.ceil(2 * middle))
+        bands = list(self._bands(least, twice))
+        most = max((int(self.below[high + 1] - self.below[low]) for low, high in bands), default=0)
+        # Of these only as much is in memory as has been written to.
+        joins, spare = (np.empty((most, 3), parent.dtype) for _ in range(2))
+        parts = np.empty((int(self.below[min(least, TOP + 1)]), 3), parent.dtype)
+        for low, high in bands:
+            _connect(connected, self.levels, self.steps, low, high)
+            held = _parting(parts, torn, parent, connected, self.levels, self.steps, min(twice - low, least))
+            if held:
+                count = _joining(joins, torn, parent, connected, self.levels, self.steps, low, high)
+                _decide(parent, connected, torn, joins, count, parts, held, twice, spare, table)
+                connected[:] = parent
+            else:
+                parent[:] = connected
         return parent.reshape(self.shape)
+
+    def _bands(self, least: int, twice: int) -> Iterator[tuple[int, int]]:
+        """Yield the lowest and the highest level of each band of joining edges, the strongest first."""
+        size = self.levels.shape[1]
+        high, lowest = TOP, int(np.searchsorted(self.below, 0, "right")) - 1
+        low = max(least, twice - lowest)  # nothing that parts is stronger than these
+        while high >= least:
+            if low <= high:
+                yield low, high
+                high = low - 1
+            low = int(np.searchsorted(self.below, self.below[high + 1] - size))
+            low = min(max(low, least), high)
 
 
 def _strides(shape: tuple[int, ...]) -> list[int]:
     return [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
 
 
-def _small(count: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if count < 2**31 else np.int64
+def _small(count: int) -> type[np.integer[Any]]:
+    return np.uint32 if count < 2**32 else np.int64  # an unsigned index need not be tried for being negative
 
 
 @compiled()
-def _sort(levels: NDArray, order: NDArray) -> NDArray:
-    """Write the edges by level, and return where each level begins."""
-    channels, voxels = levels.shape
-    starts = np.zeros(TOP + 2, np.int64)
-    for channel in range(channels):
-        for voxel in range(voxels):
-            if levels[channel, voxel] > 0:
-                starts[levels[channel, voxel] + 1] += 1
-    for level in range(TOP + 1):
-        starts[level + 1] += starts[level]
-    at = starts.copy()
-    for channel in range(channels):
-        for voxel in range(voxels):
-            level = levels[channel, voxel]
-            if level > 0:
-                order[at[level]] = channel * voxels + voxel
-                at[level] += 1
-    return starts
+def _below(levels: NDArray) -> NDArray:
+    """Return how many edges have a lower level than each."""
+    counts = np.zeros(TOP + 2, np.int64)
+    for channel in range(len(levels)):
+        for level in levels[channel]:
+            counts[level + 1] += 1
+    counts[1] = 0  # no edge
+    return np.cumsum(counts)
 
 
 @compiled()
@@ -107,138 +123,249 @@ def _find(parent: NDArray, voxel: int) -> int:
 
 
 @compiled()
-def _connect(parent: NDArray, levels: NDArray, steps: NDArray, above: float) -> None:
-    """Join whatever an edge above a level connects, and let every voxel know its root."""
-    channels, voxels = levels.shape
-    for channel in range(channels):
-        for voxel in range(voxels):
-            if levels[channel, voxel] > above:
-                one, other = _find(parent, voxel), _find(parent, voxel + steps[channel])
-                parent[max(one, other)] = min(one, other)
-    for voxel in range(voxels):  # roots come before what they are the root of
-        parent[voxel] = parent[parent[voxel]]
+def _join(parent: NDArray, one: int, other: int) -> bool:
+    """Give two voxels one root, the lower of theirs, and say whether they had two."""
+    one, other = _find(parent, one), _find(parent, other)
+    parent[max(one, other)] = min(one, other)
+    return one != other
 
 
 @compiled()
-def _lowest(connected: NDArray, levels: NDArray, steps: NDArray, below: float) -> int:
-    """Return the lowest level of an edge that might part what is connected, or that above all such."""
+def _put(edges: NDArray, at: int, one: int, other: int, level: int) -> None:
+    edges[at, 0], edges[at, 1], edges[at, 2] = min(one, other), max(one, other), level
+
+
+@compiled()
+def _move(edges: NDArray, source: int, at: int) -> None:
+    edges[at, 0], edges[at, 1], edges[at, 2] = edges[source, 0], edges[source, 1], edges[source, 2]
+
+
+@compiled()
+def _connect(connected: NDArray, levels: NDArray, steps: NDArray, low: int, high: int) -> None:
+    """Join whatever an edge of some levels connects, and let every voxel know its root."""
     channels, voxels = levels.shape
-    lowest = int(np.ceil(below))
     for channel in range(channels):
+        step = steps[channel]
+        for voxel in range(voxels):
+            if low <= levels[channel, voxel] <= high and connected[voxel] != connected[voxel + step]:
+                _join(connected, voxel, voxel + step)
+        for voxel in range(voxels):  # roots come before what they are the root of
+            connected[voxel] = connected[connected[voxel]]
+
+
+@compiled()
+def _parting(
+    parts: NDArray, torn: NDArray, parent: NDArray, connected: NDArray, levels: NDArray, steps: NDArray,
+    bound: int,
+) -> int:  # fmt: skip
+    """Write down the edges below a level that part what is connected, mark that, and return their number."""
+    channels, voxels = levels.shape
+    held = 0
+    for channel in range(channels):
+        step = steps[channel]
         for voxel in range(voxels):
             level = levels[channel, voxel]
-            if 0 < level < lowest and connected[voxel] == connected[voxel + steps[channel]]:
-                lowest = level
-    return lowest
+            one, other = parent[voxel], parent[voxel + step]
+            inside = connected[voxel] == connected[voxel + step]
+            if 0 < level < bound and inside and one != other:
+                torn[connected[voxel]] = True
+                _put(parts, held, one, other, level)
+                held += 1
+    return held
 
 
 @compiled()
-def _part(
-    parent: NDArray, connected: NDArray, order: NDArray, starts: NDArray, steps: NDArray,
-    middle: float, low: int, high: int,
-) -> None:  # fmt: skip
-    """Join and part along edges from the strongest to the weakest.
-
-    Each root has a list of voxels that it must not be joined with.  Joining links lists; before, the
-    shorter one is looked through for the other root.  What was found is kept in a table of pairs of
-    roots, since most of what is refused is refused again and again.
-    """
-    voxels = len(parent)
-    length, head = np.zeros(voxels, order.dtype), np.full(voxels, -1, order.dtype)
-    tail = head.copy()
-    whom, after, used = np.empty(1024, parent.dtype), np.empty(1024, order.dtype), 0
-    table, filled = np.full(4096, -1, np.int64), 0
-    while high > middle or low < middle:
-        joins = high - middle >= middle - low
-        level = high if joins else low
-        for edge in order[starts[level] : starts[level + 1]]:
-            channel = edge // voxels
-            voxel = edge - channel * voxels
-            beside = voxel + steps[channel]
-            if parent[voxel] == parent[beside] or (not joins and connected[voxel] != connected[beside]):
-                continue
-            one, other = _find(parent, voxel), _find(parent, beside)
-            if one == other:
-                continue
-            if length[one] > length[other]:
-                one, other = other, one
-            key = min(one, other) * voxels + max(one, other)
-            if length[one] > 0 and table[_slot(table, key)] == key:
-                continue
-            if joins:
-                if not _is_among(other, head[one], whom, after, parent):
-                    parent[one] = other
-                    if head[one] >= 0:
-                        _link(other, head[one], tail[one], length[one], head, tail, length, after)
-                elif length[one] > SHORT:
-                    table[_slot(table, key)] = key
-                    filled += 1
-                    if 2 * filled > len(table):
-                        table, filled = _renewed(table, parent)
-                continue
-            if used + 2 > len(whom):
-                whom, after = np.append(whom, whom), np.append(after, after)
-            for root, partner in ((one, other), (other, one)):
-                whom[used] = partner
-                _link(root, used, used, 1, head, tail, length, after)
-                used += 1
-        if joins:
-            high -= 1
-        else:
-            low += 1
+def _joining(
+    joins: NDArray, torn: NDArray, parent: NDArray, connected: NDArray, levels: NDArray, steps: NDArray,
+    low: int, high: int,
+) -> int:  # fmt: skip
+    """Join what is connected and not torn, write down the edges inside of the rest, return their number."""
+    channels, voxels = levels.shape
     for voxel in range(voxels):
+        if not torn[connected[voxel]]:
+            parent[voxel] = connected[voxel]
+    count = 0
+    for channel in range(channels):
+        step = steps[channel]
+        for voxel in range(voxels):
+            if low <= levels[channel, voxel] <= high and parent[voxel] != parent[voxel + step]:
+                _put(joins, count, parent[voxel], parent[voxel + step], levels[channel, voxel])
+                count += 1
+    for voxel in range(voxels):
+        connected[voxel], torn[voxel] = voxel, False
+    return count
+
+
+@compiled()
+def _decide(
+    parent: NDArray, connected: NDArray, torn: NDArray, joins: NDArray, count: int, parts: NDArray, held: int,
+    twice: int, spare: NDArray, table: NDArray,
+) -> None:  # fmt: skip
+    """Join along all edges of a band that nothing forbids, and let every voxel know its root.
+
+    An edge is a row of two roots and a level.  A band is a range of ``joins``, with the number of
+    ``parts``, from the first on, that might forbid one of them.
+    """
+    bands = np.empty((128, 4), np.int64)
+    bands[0] = 0, count, held, 0
+    deep, merged = 1, np.count_nonzero(parent != np.arange(len(parent)))
+    fresh = True
+    while deep:
+        deep -= 1
+        start, stop, held, since = bands[deep]
+        if not fresh:  # the first band has been found torn
+            stop, last = _connect_joins(joins, start, stop, parent, connected)
+            if start == stop:
+                continue
+            held = _torn_parts(parts, held, twice - last, parent, connected, torn)
+            end, more = _torn_joins(joins, start, stop, parent, connected, torn)
+            merged += more
+            if end == start or stop == start + 1:
+                continue
+            stop = end
+        fresh = False
+        if merged - since > (stop - start) // 2:  # otherwise there are few to find
+            since = merged
+            stop, held = _strongest(joins, start, stop, parts, held, twice, table)
+        if start == stop:
+            continue
+        middle = _halve(joins, start, stop, spare)
+        if deep + 2 > len(bands):
+            bands = np.concatenate((bands, bands))
+        for begin, end in ((middle, stop), (start, middle)):
+            if begin < end:
+                bands[deep] = begin, end, held, since
+                deep += 1
+    for voxel in range(len(parent)):
         parent[voxel] = _find(parent, voxel)
 
 
 @compiled()
-def _link(
-    root: int,
-    first: int,
-    last: int,
-    count: int,
-    head: NDArray,
-    tail: NDArray,
-    length: NDArray,
-    after: NDArray,
-) -> None:
-    """Put a list, given by its ends, before that of a root."""
-    after[last] = head[root]
-    if head[root] < 0:
-        tail[root] = last
-    head[root] = first
-    length[root] += count
+def _connect_joins(
+    joins: NDArray, start: int, stop: int, parent: NDArray, connected: NDArray
+) -> tuple[int, int]:
+    """Connect roots; return where the edges end that are not inside of an object, and the lowest level."""
+    end, last = start, TOP
+    for at in range(start, stop):
+        one, other = _find(parent, joins[at, 0]), _find(parent, joins[at, 1])
+        if one != other:
+            _put(joins, end, one, other, joins[at, 2])
+            last = min(last, joins[at, 2])
+            end += 1
+            _join(connected, one, other)
+    return end, last
 
 
 @compiled()
-def _is_among(root: int, entry: int, whom: NDArray, after: NDArray, parent: NDArray) -> bool:
-    """Say whether a root is that of one of the voxels of a list."""
-    while entry >= 0 and _find(parent, whom[entry]) != root:
-        entry = after[entry]
-    return bool(entry >= 0)
+def _torn_parts(
+    parts: NDArray, held: int, bound: int, parent: NDArray, connected: NDArray, torn: NDArray
+) -> int:
+    """Mark what edges below a level part; put these first, and return their number."""
+    kept = 0
+    for at in range(held):
+        one, other, level = _find(parent, parts[at, 0]), _find(parent, parts[at, 1]), parts[at, 2]
+        root = _find(connected, one)
+        parted = (one != other) & (level < bound) & (root == _find(connected, other))
+        torn[root] |= parted
+        _move(parts, kept, at)
+        _put(parts, kept, one, other, level)
+        kept += parted
+    return kept
 
 
 @compiled()
-def _slot(table: NDArray, key: int) -> int:
-    """Return where a key is, or where it would be."""
-    mask = len(table) - 1
-    mixed = key * 0x9E3779B97F4A7C1
-    slot = (mixed ^ (mixed >> 32)) & mask
-    while table[slot] >= 0 and table[slot] != key:
-        slot = (slot + 1) & mask
-    return slot
+def _torn_joins(
+    joins: NDArray, start: int, stop: int, parent: NDArray, connected: NDArray, torn: NDArray
+) -> tuple[int, int]:
+    """Join what is not torn, put the other edges first, return where they end and how many roots are gone.
+
+    Nothing is connected or torn thereafter.
+    """
+    end, gone = start, 0
+    for at in range(start, stop):
+        one, other, level = joins[at, 0], joins[at, 1], joins[at, 2]
+        if torn[_find(connected, one)]:
+            _move(joins, end, at)
+            _put(joins, end, one, other, level)
+            end += 1
+        else:
+            gone += _join(parent, one, other)
+    for at in range(start, stop):
+        for side in range(2):
+            root = joins[at, side]
+            connected[root], torn[root] = root, False
+    return end, gone
 
 
 @compiled()
-def _renewed(table: NDArray, parent: NDArray) -> tuple[NDArray, int]:
-    """Return a table without the pairs of which one is no root any more, and how many are left."""
-    kept = table[table >= 0]
-    voxels, filled = len(parent), 0
-    for key in kept:
-        one = key // voxels
-        if parent[one] == one and parent[key - one * voxels] == key - one * voxels:
-            kept[filled] = key
-            filled += 1
-    made = np.full(2 * len(table) if 4 * filled > len(table) else len(table), -1, np.int64)
-    for key in kept[:filled]:
-        made[_slot(made, key)] = key
-    return made, filled
+def _strongest(
+    joins: NDArray, start: int, stop: int, parts: NDArray, held: int, twice: int, table: NDArray
+) -> tuple[int, int]:
+    """Drop edges beside a stronger one between the same two objects; return where the others end.
+
+    The last edge of each slot of the table is known, which finds most: whatever is overlooked
+    changes nothing of the result.
+    """
+    size = 64
+    while size < min(2 * (held + stop - start), len(table)):
+        size *= 2
+    slots = table[:size]
+    slots[:] = -1
+    kept = 0
+    for at in range(held):
+        one, other, level = parts[at, 0], parts[at, 1], parts[at, 2]
+        slot = _slot(one, other, size)
+        known = slots[slot]
+        if known >= 0 and parts[known, 0] == one and parts[known, 1] == other:
+            parts[known, 2] = min(parts[known, 2], level)
+            continue
+        _move(parts, kept, at)
+        _put(parts, kept, one, other, level)
+        slots[slot] = kept
+        kept += 1
+    end = start
+    for at in range(start, stop):
+        one, other, level = joins[at, 0], joins[at, 1], joins[at, 2]
+        slot = _slot(one, other, size)
+        known = slots[slot]
+        if known >= 0:
+            if parts[known, 0] == one and parts[known, 1] == other and level < twice - parts[known, 2]:
+                continue
+        elif known < -1:
+            before = -2 - known
+            if joins[before, 0] == one and joins[before, 1] == other:
+                if joins[before, 2] >= level:
+                    continue
+                joins[before, 1] = one  # no edge any more
+        _put(joins, end, one, other, level)
+        slots[slot] = -2 - end
+        end += 1
+    return end, kept
+
+
+@compiled()
+def _slot(one: int, other: int, size: int) -> int:
+    """Return where in a table, of a power of two, two roots are."""
+    mixed = one * 0x9E3779B97F4A7C1 + other * 0x632BE59BD9B4E01
+    return (mixed ^ (mixed >> 32)) & (size - 1)
+
+
+@compiled()
+def _halve(joins: NDArray, start: int, stop: int, spare: NDArray) -> int:
+    """Put the stronger half first, and return where the weaker one begins; equal ones stay in order."""
+    levels = joins[start:stop, 2]
+    if levels.min() == levels.max():
+        return (start + stop) // 2
+    sample = np.sort(levels[np.arange(SAMPLE) * 0x9E3779B1 % len(levels)])
+    pivot = max(sample[SAMPLE // 2], levels.min() + 1)
+    end = weak = start
+    for at in range(start, stop):
+        if joins[at, 2] >= pivot:
+            _move(joins, at, end)
+            end += 1
+        else:
+            for row in range(3):
+                spare[weak, row] = joins[at, row]
+            weak += 1
+    joins[end:stop] = spare[start:weak]
+    return end

@@ -26,7 +26,7 @@ class WatershedPostProcessor(PostProcessor):
     The affinities along ``offsets``, in voxels, are taken from the strongest to the weakest: those above the
     bias join what they connect, those below forbid that it is ever joined.  Channels behind
     the affinities are not looked at.  What belongs together is not known block by block, so the
-    whole volume is held in memory, with 6 bytes for each affinity; they are sorted once for all biases.
+    whole volume is held in memory, with 2 bytes for each affinity, and up to 12 while it is parted.
     """
 
     is_blockwise = False
