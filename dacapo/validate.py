@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .experiments.datasplits.datasets.arrays.array import Array
     from .experiments.run import Run
     from .experiments.tasks.post_processors import PostProcessorParameters
-    from .experiments.validation_scores import ValidationIterationScores, ValidationScores
+    from .experiments.validation_scores import ValidationIterationScores
     from .store.lease import Lease
     from .store.stats_store import StatsStore
     from .store.weights_store import WeightsStore
@@ -38,10 +38,9 @@ logger = logging.getLogger(__name__)
 def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **options: Any) -> Any:
     """Validate a checkpoint of the stored run of that name and return its scores.
 
-    Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a
-    datasplit config whose validation datasets are used instead of the run's own.  With ``search``
-    it goes on from the parameter sets of the task, see ``validate_run``.  Raises ``NotFound`` for an
-    unknown run or checkpoint.
+    Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a datasplit config whose validation datasets are used instead of the
+    run's own.  With ``search`` it goes on from the parameter sets of the task, see
+    ``validate_run``.  Raises ``NotFound`` for an unknown run or checkpoint.
     """
     # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
     from .experiments.run import Run
@@ -115,7 +114,7 @@ def validate_run(
     run.validation_scores.add_iteration_scores(scores)
     stats_store, weights_store = _stores_under(lease)
     stats_store.store_validation_iteration_scores(run, run.validation_scores)
-    record_best(run, run.validation_scores, weights_store)
+    weights_store.record_best(run, run.validation_scores)
     if not keep_all:
         _forget_arrays(run, iteration, weights_store)
     return scores
@@ -129,18 +128,6 @@ def _stores_under(lease: Lease) -> tuple[StatsStore, WeightsStore]:
     stats_store.write_under(lease)
     weights_store.write_under(lease)
     return stats_store, weights_store
-
-
-def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore) -> None:
-    """Record the best checkpoint and parameters of each dataset and criterion, where they changed."""
-    kept = set(weights_store.iterations(run))
-    for dataset in scores.labels.datasets:
-        for criterion in scores.criteria:
-            best = scores.best(dataset, criterion)
-            if best is not None and best.iteration in kept:
-                weights_store.store_best(
-                    run, best.iteration, dataset, criterion, value=best.value, parameters=best.parameters
-                )
 
 
 class _Trials:

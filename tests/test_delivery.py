@@ -83,9 +83,10 @@ def assert_same(found: Any, expected: Any) -> None:
         assert same(getattr(found[3], part), getattr(expected[3], part)), part
     for part in ("torch", "numpy"):  # Python's own is drawn from by the driver of MongoDB
         assert same(found[3].random_state[part], expected[3].random_state[part]), part
-    # Of the checkpoints that have to wait only the newest is kept, so only that can be called best.
+    # Of the checkpoints that have to wait only the newest is kept: it may be the best that there is.
     kept = create_weights_store().iterations("tiny")
-    assert found[4] == {key: iteration for key, iteration in expected[4].items() if iteration in kept}
+    assert found[4].keys() == expected[4].keys() and set(found[4].values()) <= set(kept)
+    assert all(found[4][key] == one for key, one in expected[4].items() if one in kept)
 
 
 @pytest.fixture

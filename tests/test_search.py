@@ -114,7 +114,7 @@ def test_what_a_search_tried_is_stored_and_its_best_recorded(trained: object) ->
     assert math.isnan(stored.of_iteration(4).scores[0][-1][at])
 
     def recorded() -> object:
-        records = create_weights_store().best("tiny")
+        records = create_weights_store().best_by_scores("tiny")
         return next(one for one in records if (one.dataset, one.criterion) == ("validate", "ball__dice"))
 
     best = stored.best("validate", "ball__dice")

@@ -17,9 +17,10 @@ from .tables import json_option, show
 
 if TYPE_CHECKING:
     from dacapo.experiments.validation_scores import ValidationScores
+    from dacapo.store.best import BestRecord
     from dacapo.store.config_store import ConfigStore
     from dacapo.store.envelopes import Envelope
-    from dacapo.store.weights_store import BestRecord, WeightsStore
+    from dacapo.store.weights_store import WeightsStore
 
 STATS_SHOWN = 10
 SUMMARY = ("metric", "first", "last", "least", "largest", "mean", "measured")
@@ -43,17 +44,25 @@ SCORES_SHOWN = (
 @click.option("--dataset", help="Only this dataset.")
 @json_option
 def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) -> None:
-    """Show the best checkpoint and parameters for each dataset and score."""
+    """Show the best checkpoint and parameters for each dataset and score.
+
+    That is by the scores that rank checkpoints; with --criterion by any other, too, of the
+    checkpoints that are kept.
+    """
     from dacapo.store.create_store import create_config_store, create_weights_store
 
+    def chosen_of(records: list[BestRecord]) -> list[BestRecord]:
+        return [
+            record
+            for record in records
+            if dataset in (None, record.dataset)
+            and criterion in (None, record.criterion, record.criterion.rpartition("__")[2])
+        ]
+
     key, weights = _stored(create_config_store(), run), create_weights_store()
-    records = weights.best(key) or _best_by_scores(key, weights)
-    chosen = [
-        record
-        for record in records
-        if dataset in (None, record.dataset)
-        and criterion in (None, record.criterion, record.criterion.rpartition("__")[2])
-    ]
+    records = weights.best(key)
+    if not (chosen := chosen_of(records)):
+        chosen = chosen_of(records := _best_by_scores(key, weights))
     if records and not chosen:
         known = sorted({f"{record.criterion} on {record.dataset}" for record in records})
         raise NotFound(f"run {run} has no best {criterion or 'score'}; it has {', '.join(known)}")
@@ -106,14 +115,14 @@ def stats(run: str, last: int | None, summary: bool, points: int | None, as_json
 
 
 def _best_by_scores(key: str, weights: WeightsStore) -> list[BestRecord]:
-    """Return what is best by the scores: earlier versions did not record it."""
+    """Return what is best by every score, recorded or not."""
+    from dacapo.store.best import best_of
     from dacapo.store.create_store import create_stats_store
-    from dacapo.store.legacy.best import best_of
 
     scores, kept = create_stats_store().retrieve_validation_scores(key), weights.iterations(key)
     if scores.iterations and not kept:
         click.echo(f"none of these checkpoints is kept in {weights.backend!r}", err=True)
-    return list(best_of(scores, kept or scores.iterations))
+    return best_of(scores, kept or scores.iterations)
 
 
 def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:

@@ -234,7 +234,7 @@ def test_the_best_is_found_where_it_was_put(store):
     assert (first.dataset, first.criterion, first.iteration, first.value) == ("a", "dice", 20, 0.75)
     assert first.parameters == parameters
     assert math.isnan(second.value) and second.parameters is None
-    with pytest.raises(NotFound, match="no best checkpoint by b/dice; there are: a/dice, dice/a"):
+    with pytest.raises(NotFound, match="no best checkpoint by b/dice; recorded are: a/dice, dice/a"):
         store.retrieve_best("run", "b", "dice")
     with pytest.raises(NotFound, match="no checkpoint of iteration 30"):
         store.store_best("run", 30, "a", "dice")
@@ -269,7 +269,7 @@ def test_weights_are_chosen_by_text(store):
         chosen("voi")
     with pytest.raises(NotFound, match="no best checkpoints by 'f1'"):
         chosen("f1")
-    with pytest.raises(NotFound, match="none is recorded yet"):
+    with pytest.raises(NotFound, match="recorded are: none; see  dacapo validate other --help"):
         store.retrieve_weights_by("other", "f1")
 
 
