@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **options: Any) -> Any:
+def validate(run_name: str, iteration: int | str = 0, datasets_config: Any = None, **options: Any) -> Any:
     """Validate a checkpoint of the stored run of that name and return its scores.
 
-    Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a datasplit config whose validation datasets are used instead of the
+    ``iteration`` is named as for ``predict``; 0 without a checkpoint is the untrained network.
+    ``datasets_config`` is a datasplit config whose validation datasets are used instead of the
     run's own.  With ``search`` it goes on from the parameter sets of the task, see
     ``validate_run``.  Raises ``NotFound`` for an unknown run or checkpoint.
     """
@@ -49,13 +50,15 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     run.ready("validate")
     with take_lease(run, "validate") as lease:
         weights_store = create_weights_store()
-        run.load_starter_model = iteration == 0 and weights_store.latest_iteration(run) is None
+        run.load_starter_model = str(iteration) == "0" and weights_store.latest_iteration(run) is None
+        number = 0
         if not run.load_starter_model:
-            run.load_weights(weights_store.retrieve_weights(run, iteration))
+            number = weights_store.iteration_by(run, str(iteration))
+            run.load_weights(weights_store.retrieve_weights(run, number))
         stats_store = create_stats_store()
         run.training_stats = stats_store.retrieve_training_stats(run)
         run.validation_scores.scores = list(stats_store.retrieve_validation_iteration_scores(run))
-        return validate_run(run, iteration, datasets_config, lease=lease, **options)
+        return validate_run(run, number, datasets_config, lease=lease, **options)
 
 
 def validate_run(
