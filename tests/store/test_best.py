@@ -77,7 +77,7 @@ def test_any_score_names_the_best_of_the_checkpoints_that_are_kept(scored, datas
 
 def test_the_best_is_that_by_the_first_criterion_that_ranks(scored) -> None:
     weights, scores = scored
-    assert weights.iteration_by("run", "best") == scores.best("x", "c0__voi").iteration
+    assert weights.iteration_by("run", "best") == scores.best("x", "mean_dice").iteration
     blank = scores_of(1)
     blank._arrays[10][...] = blank._arrays[20][...] = blank._arrays[30][...] = np.nan
     blank._arrays[20][1, :, blank.criteria.index("mean_iou")] = 0.5
