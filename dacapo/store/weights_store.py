@@ -427,9 +427,7 @@ class WeightsStore:
     def load_weights(self, run: Any, iteration: int) -> None:
         """Put a checkpoint's model and optimizer into a ``Run``."""
         weights = self.retrieve_weights(run, iteration)
-        run.model.load_state_dict(weights.model)
-        if weights.optimizer is not None:
-            run.optimizer.load_state_dict(weights.optimizer)
+        run.load_weights(Weights(weights.model, weights.optimizer), training=True)
 
     def load_best(self, run: Any, dataset: Any, criterion: str) -> None:
         """Put the best checkpoint's model and optimizer into a ``Run``."""
