@@ -197,7 +197,10 @@ def test_what_was_searched_is_forgotten_once_a_validation_gives_other_scores(tra
     again = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=1), device="cpu")
     assert len(again.labels.parameters) == len(grid) + 6
     weights = create_weights_store()
-    weights.store_weights("tiny", 8, weights.retrieve_weights("tiny", 4))
+    blank = weights.retrieve_weights("tiny", 8)
+    for tensor in blank.model.values():
+        tensor.zero_()
+    weights.store_weights("tiny", 8, blank)
     dacapo.validate("tiny", 8, device="cpu")
     anew = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=1), device="cpu")
     assert len(anew.labels.parameters) == len(grid) + 1
