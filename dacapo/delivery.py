@@ -13,7 +13,6 @@ from .errors import StoreError, StoreUnreachable
 from .options import Options
 from .stopping import StopRequest
 from .store.spool import Spool
-from .validate import record_best
 
 if TYPE_CHECKING:
     from .experiments.run import Run
@@ -52,7 +51,7 @@ class Delivery:
         """Note under which epoch the run is trained, once it is resumed."""
         self._epoch = self.stats_store.epochs(self.run)[-1]
         if self._unrecorded:
-            record_best(self.run, self.run.validation_scores, self.weights_store)
+            self.weights_store.record_best(self.run, self.run.validation_scores)
             self._unrecorded = False
 
     def persist(self) -> bool:
@@ -143,7 +142,7 @@ class Delivery:
             self._waiting = None
             self._unrecorded = True  # scores that were stored meanwhile may have found it best
         if self._unrecorded:
-            record_best(self.run, self.run.validation_scores, self.weights_store)
+            self.weights_store.record_best(self.run, self.run.validation_scores)
             self._unrecorded = False
 
     def _note(self, error: StoreUnreachable) -> None:

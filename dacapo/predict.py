@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from funlib.geometry import Coordinate, Roi
 
 from .compute_context import create_compute_context
-from .errors import DuplicateNameError, InvalidRequest, NotFound
+from .errors import DuplicateNameError, InvalidRequest
 from .progress import Progress
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import create_config_store, create_weights_store
@@ -40,7 +40,8 @@ def predict(
     """Predict a region of an array with a run and return the array that was written.
 
     ``iteration`` is a checkpoint, ``"latest"``, ``"best"`` (of the first score that the task
-    ranks checkpoints by), or None for the weights a ``Run`` object holds, else the latest.
+    ranks checkpoints by), ``"best <dataset>/<criterion>"``, or None for the weights a ``Run``
+    object holds, else the latest.
     ``output_path`` is a folder, in which ``<input name>.zarr/prediction_<run>_<iteration>`` is
     made, or a container ending in ``.zarr``.  ``output_roi`` is in world units, a ``Roi`` or
     text such as ``[0:800,0:400,0:400]``; by default the whole input.
@@ -151,28 +152,9 @@ def load_iteration(run: Run, iteration: int | str | None, holds_weights: bool = 
     if iteration is None and holds_weights:
         return run.training_stats.trained_until()
     weights_store = create_weights_store()
-    if iteration == "best":
-        iteration = best_iteration(run)
-    elif iteration in (None, "latest"):
-        iteration = weights_store.latest_iteration(run)
-        if iteration is None:
-            raise NotFound(f"run {run.key} has no checkpoint; train it with  dacapo train {run.key}")
-    number = int(str(iteration))
+    number = weights_store.iteration_by(run, "latest" if iteration is None else str(iteration))
     run.load_weights(weights_store.retrieve_weights(run, number))
     return number
-
-
-def best_iteration(run: Run) -> int:
-    """Return the best checkpoint by the first criterion that the task ranks checkpoints by."""
-    records = create_weights_store().best(run)
-    ranking = [c for c in run.task.evaluator.criteria if run.task.evaluator.store_best(c)]
-    for criterion in ranking:
-        for record in records:
-            if record.criterion == criterion:
-                return int(record.iteration)
-    raise NotFound(
-        f"run {run.key} has no best checkpoint yet; validate one with  dacapo validate {run.key} -i ITERATION"
-    )
 
 
 def parse_roi(text: str) -> Roi:

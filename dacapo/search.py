@@ -1,13 +1,14 @@
 """Searching for the post-processing parameters that score best, within a budget.
 
-A task tries a grid; a search goes on from there, between its smallest and its largest values.
+A task tries a grid; a search goes on from there, between its smallest and its largest values, and
+from what earlier searches tried.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,9 @@ class Search:
         score: Callable[[PostProcessorParameters], float],
         higher_is_better: bool,
     ) -> Iterator[PostProcessorParameters]:
-        """Yield the sets of a grid, and then those that are searched, each once it is scored.
+        """Yield the given sets, and then those that are searched, each once it is scored.
 
+        Those of a grid come first, in which all others lie.  The budget is for what is searched.
         Raises ``MissingPlugin`` without Optuna, ``InvalidRequest`` for a grid in which nothing varies.
         """
         optuna = _optuna()
@@ -57,7 +59,8 @@ class Search:
         with _quiet(optuna):
             study = optuna.create_study(
                 direction="maximize" if higher_is_better else "minimize",
-                sampler=optuna.samplers.TPESampler(seed=self.seed),
+                # Who goes on should not draw again what was drawn before.
+                sampler=optuna.samplers.TPESampler(seed=self.seed + len(values)),
             )
         known: dict[str, float] = {}
         for one in values.values():
@@ -73,7 +76,8 @@ class Search:
             if self.seconds is not None and time.monotonic() - begun > self.seconds:
                 return
             trial = study.ask(space)
-            one = grid[0].replace(id=len(known), **{name: _rounded(v) for name, v in trial.params.items()})
+            chosen = {name: _rounded(value, space[name]) for name, value in trial.params.items()}
+            one = grid[0].replace(id=len(known), **chosen)
             if str(one) not in known:  # otherwise it need not be tried again
                 known[str(one)] = score(one)
                 yield one
@@ -106,9 +110,31 @@ def space_of(grid: Sequence[PostProcessorParameters]) -> dict[str, BaseDistribut
     return space
 
 
-def _rounded(value: Any) -> Any:
-    """Return a number in four digits, enough to tell scores apart, and short in names."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def within(
+    grid: Sequence[PostProcessorParameters], sets: Iterable[PostProcessorParameters]
+) -> list[PostProcessorParameters]:
+    """Return those sets that a search over a grid could try, and that are not in it."""
+    space, names = space_of(grid), {str(one) for one in grid}
+
+    def fits(one: PostProcessorParameters) -> bool:
+        if type(one) is not type(grid[0]) or str(one) in names:
+            return False
+        chosen = {name: getattr(one, name) for name in space}
+        inside = all(_lies_in(space[name], value) for name, value in chosen.items())
+        return inside and one == grid[0].replace(id=one.id, **chosen)
+
+    return [one for one in sets if fits(one)]
+
+
+def _lies_in(values: Any, value: Any) -> bool:
+    return value in values.choices if hasattr(values, "choices") else values.low <= value <= values.high
+
+
+def _rounded(value: Any, values: Any) -> Any:
+    """Return a number between others in four digits, enough to tell scores apart, and short in names."""
+    if not isinstance(value, float) or hasattr(values, "choices"):
+        return value
+    return min(max(float(f"{value:.4g}"), values.low), values.high)
 
 
 def _optuna() -> Any:

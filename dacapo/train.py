@@ -18,7 +18,7 @@ from .store.create_store import (
     create_weights_store,
     take_lease,
 )
-from .validate import record_best, validate_run
+from .validate import validate_run
 
 if TYPE_CHECKING:
     from .experiments.run import Run
@@ -103,7 +103,7 @@ class _Session:
         self.delivery.begin()
         run.move_optimizer(self.device)
         # What earlier epochs recorded beyond where this one begins does not count any more.
-        record_best(run, run.validation_scores, self.weights_store)
+        self.weights_store.record_best(run, run.validation_scores)
         self._catch_up(iteration)
         self._train(iteration, stop, save_snapshots)
         self.delivery.finish(stop)

@@ -12,7 +12,7 @@ from .compute_context import create_compute_context
 from .config import build
 from .errors import InvalidArray, InvalidLabels, InvalidRequest
 from .progress import Progress
-from .search import Search, space_of
+from .search import Search, space_of, within
 from .store.array_store import LocalArrayIdentifier
 from .store.create_store import (
     create_array_store,
@@ -32,16 +32,19 @@ if TYPE_CHECKING:
     from .store.stats_store import StatsStore
     from .store.weights_store import WeightsStore
 
+    # A parameter set, and on each dataset its score by each criterion.
+    _Column = tuple[PostProcessorParameters, list[list[float]]]
+
 logger = logging.getLogger(__name__)
 
 
-def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **options: Any) -> Any:
+def validate(run_name: str, iteration: int | str = 0, datasets_config: Any = None, **options: Any) -> Any:
     """Validate a checkpoint of the stored run of that name and return its scores.
 
-    Iteration 0 without a checkpoint is the untrained network.  ``datasets_config`` is a
-    datasplit config whose validation datasets are used instead of the run's own.  With ``search``
-    it goes on from the parameter sets of the task, see ``validate_run``.  Raises ``NotFound`` for an
-    unknown run or checkpoint.
+    ``iteration`` is named as for ``predict``; 0 without a checkpoint is the untrained network.
+    ``datasets_config`` is a datasplit config whose validation datasets are used instead of the
+    run's own.  With ``search`` it goes on from the parameter sets of the task, see
+    ``validate_run``.  Raises ``NotFound`` for an unknown run or checkpoint.
     """
     # Imported here, as in all verbs: importing DaCapo should not wait for what a run needs.
     from .experiments.run import Run
@@ -50,13 +53,15 @@ def validate(run_name: str, iteration: int = 0, datasets_config: Any = None, **o
     run.ready("validate")
     with take_lease(run, "validate") as lease:
         weights_store = create_weights_store()
-        run.load_starter_model = iteration == 0 and weights_store.latest_iteration(run) is None
+        run.load_starter_model = str(iteration) == "0" and weights_store.latest_iteration(run) is None
+        number = 0
         if not run.load_starter_model:
-            run.load_weights(weights_store.retrieve_weights(run, iteration))
+            number = weights_store.iteration_by(run, str(iteration))
+            run.load_weights(weights_store.retrieve_weights(run, number))
         stats_store = create_stats_store()
         run.training_stats = stats_store.retrieve_training_stats(run)
         run.validation_scores.scores = list(stats_store.retrieve_validation_iteration_scores(run))
-        return validate_run(run, iteration, datasets_config, lease=lease, **options)
+        return validate_run(run, number, datasets_config, lease=lease, **options)
 
 
 def validate_run(
@@ -74,7 +79,8 @@ def validate_run(
     Every parameter set of the task is tried on one and the same prediction.  Predictions and
     segmentations go to the run's validation container; those of earlier iterations that are the
     best of nothing are removed unless ``keep_all`` is given.  A ``search`` tries more sets, whose
-    scores are stored like those of the others; of their segmentations only the best is kept.  Raises
+    scores are stored like those of the others; of their segmentations only the best is kept.  Sets
+    that the run's scores of this iteration hold already are not tried again by a search.  Raises
     ``InvalidRequest`` if there is nothing to validate on, and without a ``lease`` ``LeaseHeld`` if
     somebody else has the run.
     """
@@ -92,13 +98,8 @@ def validate_run(
             return validate_run(
                 run, iteration, datasets_config, device=device, keep_all=keep_all, search=search, lease=lease
             )
-    if search is not None:  # what would stop it is said before anything is predicted
-        space_of(run.task.parameters)
-        if search.criterion not in run.validation_scores.criteria:
-            raise InvalidRequest(
-                f"run {run.key}: there is no score {search.criterion!r} to search by; choose from "
-                f"{', '.join(run.validation_scores.criteria)}"
-            )
+    if search is not None:
+        _make_sure_of(search, run)  # before anything is predicted
     device = device or str(create_compute_context().device)
     run.model.to(device)
     lease.check()
@@ -107,7 +108,8 @@ def validate_run(
         tried = list(run.task.parameters)
         rows = [one.of_all(tried) for one in trials]
     else:
-        tried, rows = _searched(run, trials, search)
+        before = _scored_before(run.validation_scores, iteration) if datasets_config is None else []
+        tried, rows = _searched(run, trials, search, before)
     labels = ScoreLabels.of(datasets, tried, run.task.evaluation_scores)
     scores = ValidationIterationScores(iteration, rows, labels)
     if datasets_config is not None:
@@ -115,7 +117,7 @@ def validate_run(
     run.validation_scores.add_iteration_scores(scores)
     stats_store, weights_store = _stores_under(lease)
     stats_store.store_validation_iteration_scores(run, run.validation_scores)
-    record_best(run, run.validation_scores, weights_store)
+    weights_store.record_best(run, run.validation_scores)
     if not keep_all:
         _forget_arrays(run, iteration, weights_store)
     return scores
@@ -129,18 +131,6 @@ def _stores_under(lease: Lease) -> tuple[StatsStore, WeightsStore]:
     stats_store.write_under(lease)
     weights_store.write_under(lease)
     return stats_store, weights_store
-
-
-def record_best(run: Run, scores: ValidationScores, weights_store: WeightsStore) -> None:
-    """Record the best checkpoint and parameters of each dataset and criterion, where they changed."""
-    kept = set(weights_store.iterations(run))
-    for dataset in scores.labels.datasets:
-        for criterion in scores.criteria:
-            best = scores.best(dataset, criterion)
-            if best is not None and best.iteration in kept:
-                weights_store.store_best(
-                    run, best.iteration, dataset, criterion, value=best.value, parameters=best.parameters
-                )
 
 
 class _Trials:
@@ -176,31 +166,62 @@ class _Trials:
         return [float(getattr(scores, criterion)) for criterion in self.run.validation_scores.criteria]
 
 
+def _make_sure_of(search: Search, run: Run) -> None:
+    """Raise what would stop a search."""
+    space_of(run.task.parameters)
+    if search.criterion not in run.validation_scores.criteria:
+        raise InvalidRequest(
+            f"run {run.key}: there is no score {search.criterion!r} to search by; choose from "
+            f"{', '.join(run.validation_scores.criteria)}"
+        )
+
+
+def _scored_before(scores: ValidationScores, iteration: int) -> list[_Column]:
+    """Return the parameter sets that have scores on every dataset already."""
+    if iteration not in scores.iterations:
+        return []
+    columns = zip(*scores.of_iteration(iteration).scores, strict=True)
+    return [
+        (one, list(rows))
+        for one, rows in zip(scores.labels.parameters, columns, strict=True)
+        if not any(all(map(math.isnan, row)) for row in rows)
+    ]
+
+
 def _searched(
-    run: Run, trials: list[_Trials], search: Search
+    run: Run, trials: list[_Trials], search: Search, before: list[_Column]
 ) -> tuple[list[PostProcessorParameters], list[list[list[float]]]]:
-    """Return the parameter sets that a search tries, and their scores on each dataset."""
-    grid = run.task.parameters
+    """Return the parameter sets that a search tried, now or before, and their scores on each dataset."""
+    grid = list(run.task.parameters)
     higher_is_better = run.task.evaluator.higher_is_better(search.criterion)
     at = run.validation_scores.criteria.index(search.criterion)
-    columns: list[list[list[float]]] = []
+    columns = {str(one): rows for one, rows in before}
+    news = [one for one in grid if str(one) not in columns]
+    of_each = [one.of_all(news) for one in trials]
+    columns |= {str(one): [rows[i] for rows in of_each] for i, one in enumerate(news)}
+    order = list(range(len(trials)))
 
-    def score(parameters: PostProcessorParameters) -> float:
-        columns.append([one.of(parameters, keep=parameters in grid) for one in trials])
-        return _mean([row[at] for row in columns[-1]])
+    def score(parameters: PostProcessorParameters, keep: bool = False) -> float:
+        if keep or str(parameters) not in columns:
+            found: list[list[float]] = [[]] * len(trials)
+            for i in order:
+                found[i] = trials[i].of(parameters, keep)
+                if i != order[-1]:
+                    trials[i].post_processor.release()
+            order.reverse()  # one volume is held at a time, and the next set begins with it
+            columns[str(parameters)] = found
+        return _mean([row[at] for row in columns[str(parameters)]])
 
     try:
-        tried = list(search.over(grid, score, higher_is_better))
-        values = [_mean([row[at] for row in column]) for column in columns]
-        order = [i for i, value in enumerate(values) if not math.isnan(value)]
-        best = max(order, key=lambda i: values[i] if higher_is_better else -values[i], default=0)
-        if best >= len(grid):
-            for one in trials:
-                one.of(tried[best])
+        tried = list(search.over([*grid, *within(grid, [one for one, _ in before])], score, higher_is_better))
+        known = [one for one in tried if not math.isnan(score(one))]
+        best = max(known, key=lambda one: score(one) if higher_is_better else -score(one), default=None)
+        if best is not None and best not in news:
+            score(best, keep=True)
     finally:
         for one in trials:
             one.post_processor.release()
-    return tried, [list(rows) for rows in zip(*columns, strict=True)]
+    return tried, [[columns[str(one)][i] for one in tried] for i in range(len(trials))]
 
 
 def _mean(values: list[float]) -> float:

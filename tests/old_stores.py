@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,10 +16,12 @@ import pymongo
 import torch
 import yaml
 
+from dacapo.experiments.architectures import CNNectomeUNetConfig
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.testing.tiny import tiny_volume as volume
 from mongo_places import MongoPlace
+from old_networks import OldModel, trained
 
 ERAS = ("seed", "0.3.5")
 KINDS = ("runs", "tasks", "datasplits", "arrays", "architectures", "trainers")
@@ -137,30 +138,23 @@ OldWeights.__module__, OldWeights.__qualname__, OldWeights.__name__ = (
 )  # fmt: skip
 
 
-def old_names(state: Any, era: str) -> OrderedDict[str, torch.Tensor]:
-    """Return tensors under the names of an era: those of the head twice, and then those of the backbone."""
-    twice = {key: "prediction_head." + key.removeprefix("chain.1.") for key in state if "chain.1." in key}
-    if era == "0.3.5":
-        twice |= {key: "architecture." + key.removeprefix("chain.0.") for key in state if "chain.0." in key}
-    return OrderedDict({**{twice[key]: state[key] for key in twice}, **state})
-
-
 def write_checkpoint(
     root: Path, config: RunConfig, iteration: int, era: str = "seed", name: str = NAME
-) -> Any:
-    """Write what an earlier version kept of an iteration; return the run that holds the same."""
-    run = Run(config.replace(repetition=config.repetition))
-    torch.manual_seed(iteration)
-    for parameter in run.model.parameters():
-        parameter.data = torch.randn_like(parameter) / 10
-        parameter.grad = torch.ones_like(parameter)
-    run.optimizer.step()
+) -> tuple[OldModel, torch.optim.Optimizer]:
+    """Write what an earlier version kept of an iteration; return the model and the optimizer that it had."""
+    architecture = config.architecture_config
+    assert isinstance(architecture, CNNectomeUNetConfig)
+    model = trained(architecture, Run(config).model.num_out_channels, era, iteration)
+    optimizer = torch.optim.RAdam(model.parameters(), lr=0.01, decoupled_weight_decay=True)
+    for number, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.full_like(parameter, number)
+    optimizer.step()
     path = root / name / "checkpoints" / "iterations" / str(iteration)
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = OldWeights(old_names(run.model.state_dict(), era), run.optimizer.state_dict())
+    old = OldWeights(model.state_dict(), optimizer.state_dict())
     with mock.patch("dacapo.store.weights_store.Weights", OldWeights):
         torch.save(old, path)
-    return run
+    return model, optimizer
 
 
 def write_best(root: Path, dataset: str, criterion: str, iteration: int, name: str = NAME) -> None:

@@ -83,9 +83,10 @@ def assert_same(found: Any, expected: Any) -> None:
         assert same(getattr(found[3], part), getattr(expected[3], part)), part
     for part in ("torch", "numpy"):  # Python's own is drawn from by the driver of MongoDB
         assert same(found[3].random_state[part], expected[3].random_state[part]), part
-    # Of the checkpoints that have to wait only the newest is kept, so only that can be called best.
+    # Of the checkpoints that have to wait only the newest is kept: it may be the best that there is.
     kept = create_weights_store().iterations("tiny")
-    assert found[4] == {key: iteration for key, iteration in expected[4].items() if iteration in kept}
+    assert found[4].keys() == expected[4].keys() and set(found[4].values()) <= set(kept)
+    assert all(found[4][key] == one for key, one in expected[4].items() if one in kept)
 
 
 @pytest.fixture
@@ -188,17 +189,15 @@ def test_it_waits_at_the_end_until_the_store_is_back(config, undisturbed, proxy,
     assert "waiting for the store" in capsys.readouterr().err
 
 
-def test_a_checkpoint_that_waited_longer_than_its_scores_is_recorded_as_best(
-    config, undisturbed, proxy, monkeypatch
-):
+def test_a_checkpoint_that_waited_longer_than_its_scores_is_recorded_as_best(config, proxy, monkeypatch):
     ended: list[bool] = []
     leave = delivery.Delivery.leave
     monkeypatch.setattr(delivery._Outage, "is_over", lambda self: bool(ended))
     monkeypatch.setattr(delivery.Delivery, "leave", lambda self: ended.append(True) or leave(self))
-    train_run(run_with(config, {3: away(proxy), 4: back(proxy)}), device="cpu")
+    once = config.replace(validation_interval=ITERATIONS)
+    train_run(run_with(once, {3: away(proxy), 4: back(proxy)}), device="cpu")
     assert create_weights_store().iterations("tiny") == [ITERATIONS]
-    assert create_weights_store().best("tiny")
-    assert_same(everything(), undisturbed)
+    assert {best.iteration for best in create_weights_store().best("tiny")} == {ITERATIONS}
 
 
 def test_a_kill_during_an_outage_goes_back_to_the_checkpoint_before(config, undisturbed, proxy):

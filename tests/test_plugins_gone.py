@@ -182,7 +182,7 @@ def test_reading_commands_work_without_the_package(gone: str, tmp_path: Path) ->
     assert "gone.GoneTaskConfig" in call("run", "show", "gone")
     assert len(call("stats", "gone").splitlines()) == 2 + 4
     assert "loss" in call("stats", "gone", "--summary")
-    assert "dice" in call("best", "gone")
+    assert "f1_score" in call("best", "gone") and "dice" in call("best", "gone", "--criterion", "dice")
     assert len(create_stats_store().retrieve_validation_scores("gone").iterations) == 2
     assert "gone" in call("top", "dice")
     call("plot", "gone", "--output", tmp_path / "gone.png")
@@ -209,7 +209,7 @@ def test_what_moves_a_run_keeps_it_word_for_word(
     assert create_config_store().retrieve_document("runs", "gone") == document
     monkeypatch.setenv("DACAPO_RUNS_BASE_DIR", str(tmp_path / "copied"))
     assert create_config_store().retrieve_document("runs", "gone") == document
-    assert "dice" in call("best", "gone")
+    assert "f1_score" in call("best", "gone")
 
 
 def test_training_says_what_to_install_and_predicting_asks_for_no_more_than_it_needs(gone: str) -> None:

@@ -5,26 +5,42 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
+import attrs
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import dacapo
 from dacapo.cli import cli
+from dacapo.config import field
 from dacapo.errors import InvalidRequest, MissingPlugin
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.post_processors import (
+    PostProcessor,
     PostProcessorParameters,
     SeededWatershedPostProcessorParameters,
+    ThresholdPostProcessorParameters,
     WatershedPostProcessorParameters,
 )
 from dacapo.experiments.tasks.post_processors.parameters import swept
-from dacapo.search import Search, space_of
+from dacapo.search import Search, space_of, within
 from dacapo.store.create_store import create_array_store, create_stats_store, create_weights_store
-from dacapo.validate import validate_run
+from dacapo.validate import _Trials, validate_run
 
 ALONE = SeededWatershedPostProcessorParameters(0)
 GRID = swept([ALONE], {"threshold": [-0.5, 0.5], "seed_threshold": [0.0, 0.8], "fill_holes": [False, True]})
+
+
+@attrs.frozen
+class Limited(ThresholdPostProcessorParameters):
+    """A threshold, and perhaps a limit."""
+
+    limit: float | None = field("None is none.", default=None)
+
+    def _said(self) -> list[str]:
+        return [*super()._said(), f"limit_{self.limit}"]
 
 
 def badness(one: PostProcessorParameters) -> float:
@@ -114,7 +130,7 @@ def test_what_a_search_tried_is_stored_and_its_best_recorded(trained: object) ->
     assert math.isnan(stored.of_iteration(4).scores[0][-1][at])
 
     def recorded() -> object:
-        records = create_weights_store().best("tiny")
+        records = create_weights_store().best_by_scores("tiny")
         return next(one for one in records if (one.dataset, one.criterion) == ("validate", "ball__dice"))
 
     best = stored.best("validate", "ball__dice")
@@ -139,6 +155,104 @@ def test_of_a_search_only_the_best_segmentation_is_kept(trained: object) -> None
     values = [row[at] for row in scores.scores[0]]
     best = scores.labels.parameter_names[max(range(len(values)), key=lambda i: values[i])]
     assert kept == {str(one) for one in run.task.parameters} | {best}
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the parameter sets that are evaluated from now on, in words."""
+    words: list[str] = []
+    of = _Trials.of
+
+    def noted(self: Any, parameters: PostProcessorParameters, keep: bool = True) -> list[float]:
+        words.append(str(parameters))
+        return of(self, parameters, keep)
+
+    monkeypatch.setattr(_Trials, "of", noted)
+    return words
+
+
+def test_a_search_goes_on_from_what_earlier_ones_tried(trained: object, evaluated: list[str]) -> None:
+    grid = [str(one) for one in Run(trained).task.parameters]
+    first = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=5), device="cpu")
+    # The grid was scored by training; the segmentation of the best is written at the end.
+    assert not set(evaluated[:5]) & set(grid) and len(evaluated) in (5, 6)
+    evaluated.clear()
+    second = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=5), device="cpu")
+    before, after = first.labels.parameter_names, second.labels.parameter_names
+    assert after[: len(before)] == before and len(after) == len(set(after)) == len(before) + 5
+    assert evaluated[:5] == list(after[-5:]) and len(evaluated) in (5, 6)
+    np.testing.assert_equal(np.array(second.scores)[:, : len(before)], first.scores)
+
+    # By another score, from the same sets.
+    third = dacapo.validate("tiny", 8, search=Search("ball__voi", trials=1), device="cpu")
+    assert third.labels.parameter_names[: len(after)] == after
+    stored = create_stats_store().retrieve_validation_scores("tiny")
+    assert stored.parameter_names == list(third.labels.parameter_names)
+
+
+def test_what_was_searched_is_forgotten_once_a_validation_gives_other_scores(trained: Any) -> None:
+    grid = [str(one) for one in Run(trained).task.parameters]
+    dacapo.validate("tiny", 8, search=Search("ball__dice", trials=5), device="cpu")
+    dacapo.validate("tiny", 8, device="cpu")  # gives the same
+    again = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=1), device="cpu")
+    assert len(again.labels.parameters) == len(grid) + 6
+    weights = create_weights_store()
+    blank = weights.retrieve_weights("tiny", 8)
+    for tensor in blank.model.values():
+        tensor.zero_()
+    weights.store_weights("tiny", 8, blank)
+    dacapo.validate("tiny", 8, device="cpu")
+    anew = dacapo.validate("tiny", 8, search=Search("ball__dice", trials=1), device="cpu")
+    assert len(anew.labels.parameters) == len(grid) + 1
+
+
+def test_only_what_lies_in_the_grid_is_gone_on_from() -> None:
+    inside = [GRID[0].replace(id=90, threshold=0.25), GRID[0].replace(id=91, seed_threshold=0.0001)]
+    outside = [
+        GRID[0],
+        GRID[0].replace(id=92, threshold=0.75),
+        GRID[0].replace(id=93, min_size=7),
+        WatershedPostProcessorParameters(94),
+    ]
+    assert within(GRID, [*outside, *inside]) == inside
+
+
+def test_what_is_searched_lies_between_the_ends_of_the_grid_and_choices_stay_as_they_are() -> None:
+    ends = (1 / 3, 0.5)
+    grid = swept([Limited(0)], {"threshold": list(ends), "limit": [1 / 3, None]})
+    found = list(Search("x", trials=20).over(grid, lambda one: one.threshold, False))
+    assert all(ends[0] <= one.threshold <= ends[1] and one.limit in (1 / 3, None) for one in found)
+    assert within(grid, found) == found[len(grid) :] != []
+
+
+def test_one_volume_is_held_at_a_time(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (crop,) = trained.datasplit_config.validate_configs
+    other = trained.datasplit_config.train_configs[0]
+    split = trained.datasplit_config.replace(validate_configs=[crop, other])
+    config = trained.replace(datasplit_config=split, name="two")
+    held: set[int] = set()
+    most: list[int] = []
+    process, release = PostProcessor.process, PostProcessor.release
+
+    def processing(self: PostProcessor, *given: Any) -> Any:
+        held.add(id(self))
+        most.append(len(held))
+        return process(self, *given)
+
+    def releasing(self: PostProcessor) -> None:
+        held.discard(id(self))
+        release(self)
+
+    monkeypatch.setattr(PostProcessor, "process", processing)
+    monkeypatch.setattr(PostProcessor, "release", releasing)
+    scores = validate_run(Run(config), 0, search=Search("ball__dice", trials=4), device="cpu")
+    assert set(most) == {1} and not held
+    assert np.shape(scores.scores)[:2] == (2, len(Run(config).task.parameters) + 4)
+    # Each row has the scores of its own volume.
+    for row, one in enumerate((crop, other)):
+        alone = Run(config.replace(datasplit_config=split.replace(validate_configs=[one]), name="one"))
+        alone.task.sweep = {"threshold": [p.threshold for p in scores.labels.parameters]}
+        np.testing.assert_equal(validate_run(alone, 0, device="cpu").scores[0], scores.scores[row])
 
 
 def test_the_command_searches(trained: object) -> None:

@@ -5,6 +5,7 @@ What opens a store is imported inside the commands: the list of commands must no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from .tables import json_option, show
 
 if TYPE_CHECKING:
     from dacapo.experiments.validation_scores import ValidationScores
+    from dacapo.store.best import BestRecord
     from dacapo.store.config_store import ConfigStore
     from dacapo.store.envelopes import Envelope
-    from dacapo.store.weights_store import BestRecord, WeightsStore
+    from dacapo.store.weights_store import WeightsStore
 
 STATS_SHOWN = 10
 SUMMARY = ("metric", "first", "last", "least", "largest", "mean", "measured")
@@ -41,24 +43,38 @@ SCORES_SHOWN = (
 @argument("run", "-r", "--run-name")
 @click.option("--criterion", help="Only this score, such as mito__dice, or dice for that of every channel.")
 @click.option("--dataset", help="Only this dataset.")
+@click.option("--confusion", is_flag=True, help="Show which classes the best checkpoint confuses instead.")
 @json_option
-def best(run: str, criterion: str | None, dataset: str | None, as_json: bool) -> None:
-    """Show the best checkpoint and parameters for each dataset and score."""
+def best(run: str, criterion: str | None, dataset: str | None, confusion: bool, as_json: bool) -> None:
+    """Show the best checkpoint and parameters for each dataset and score.
+
+    That is by the scores that rank checkpoints; with --criterion by any other, too, of the
+    checkpoints that are kept.  The confusion matrix of classes is that of the best by CRITERION, or by
+    the first score: a row for each class of the truth, with its voxels by what they were said to be.
+    """
     from dacapo.store.create_store import create_config_store, create_weights_store
 
+    def chosen_of(records: list[BestRecord]) -> list[BestRecord]:
+        return [
+            record
+            for record in records
+            if dataset in (None, record.dataset)
+            and criterion in (None, record.criterion, record.criterion.rpartition("__")[2])
+        ]
+
     key, weights = _stored(create_config_store(), run), create_weights_store()
-    records = weights.best(key) or _best_by_scores(key, weights)
-    chosen = [
-        record
-        for record in records
-        if dataset in (None, record.dataset)
-        and criterion in (None, record.criterion, record.criterion.rpartition("__")[2])
-    ]
+    records = weights.best(key)
+    if not (chosen := chosen_of(records)):
+        chosen = chosen_of(records := _best_by_scores(key, weights))
     if records and not chosen:
         known = sorted({f"{record.criterion} on {record.dataset}" for record in records})
         raise NotFound(f"run {run} has no best {criterion or 'score'}; it has {', '.join(known)}")
-    rows = [(r.dataset, r.criterion, r.iteration, r.value, str(r.parameters)) for r in chosen]
-    columns = ("dataset", "criterion", "iteration", "value", "parameters")
+    columns: tuple[str, ...] = ("dataset", "criterion", "iteration", "value", "parameters")
+    rows: list[Sequence[Any]] = [
+        (r.dataset, r.criterion, r.iteration, r.value, str(r.parameters)) for r in chosen
+    ]
+    if confusion and chosen:
+        columns, rows = _confusion(key, chosen, first=criterion is None)
     show(columns, rows, as_json, nothing=f"run {run} has not been validated; see  dacapo validate --help")
 
 
@@ -106,14 +122,45 @@ def stats(run: str, last: int | None, summary: bool, points: int | None, as_json
 
 
 def _best_by_scores(key: str, weights: WeightsStore) -> list[BestRecord]:
-    """Return what is best by the scores: earlier versions did not record it."""
+    """Return what is best by every score, recorded or not."""
+    from dacapo.store.best import best_of
     from dacapo.store.create_store import create_stats_store
-    from dacapo.store.legacy.best import best_of
 
     scores, kept = create_stats_store().retrieve_validation_scores(key), weights.iterations(key)
     if scores.iterations and not kept:
         click.echo(f"none of these checkpoints is kept in {weights.backend!r}", err=True)
-    return list(best_of(scores, kept or scores.iterations))
+    return best_of(scores, kept or scores.iterations)
+
+
+def _confusion(
+    key: str, records: list[BestRecord], first: bool
+) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+    """Return the confusion matrices of records, or of those by the first criterion that ranks."""
+    from dacapo.experiments.tasks.evaluators.scores import AS, confused_classes
+    from dacapo.store.best import ranking_of
+    from dacapo.store.create_store import create_stats_store
+
+    scores = create_stats_store().retrieve_validation_scores(key)
+    if not (classes := confused_classes(scores.criteria)):
+        raise NotFound(f"run {key} has no confusion matrix: its task does not tell classes from each other")
+    if first:
+        names = [*ranking_of(scores), records[0].criterion]
+        ranked = next(name for name in names if any(one.criterion == name for one in records))
+        records = [one for one in records if one.criterion == ranked]
+    rows: list[Sequence[Any]] = []
+    for one in records:
+        at = scores.dataset_names.index(one.dataset), scores.parameter_names.index(str(one.parameters))
+        values = dict(
+            zip(scores.criteria, scores.of_iteration(one.iteration).scores[at[0]][at[1]], strict=True)
+        )
+        for true in classes:
+            counts = [values[f"{true}{AS}{said}"] for said in classes]
+            rows.append((one.dataset, one.iteration, str(one.parameters), true, *map(_whole, counts)))
+    return ("dataset", "iteration", "parameters", "truth", *(f"as {name}" for name in classes)), rows
+
+
+def _whole(count: float) -> int | None:
+    return None if math.isnan(count) else int(count)
 
 
 def score_table(scores: ValidationScores, iteration: int) -> tuple[tuple[str, ...], list[Sequence[Any]]]:

@@ -10,12 +10,16 @@ from typing import Any
 
 import click
 
-from dacapo.errors import InvalidRequest
-
 from .commands import Option, Verb, argument
 from .reading import score_table
 from .tables import json_option, show
 
+iteration_option = click.option(
+    "-i",
+    "--iteration",
+    required=True,
+    help="A checkpoint: its iteration, latest, best, or 'best <dataset>/<criterion>'.",
+)
 device_option = click.option("--device", help="The torch device, such as cpu or cuda:1.")
 
 
@@ -37,7 +41,7 @@ def train(run: str, no_validation: bool, no_snapshots: bool, device: str | None)
 
 @click.command(cls=Verb)
 @argument("run", "-r", "--run-name")
-@click.option("-i", "--iteration", type=int, required=True, help="The checkpoint to validate.")
+@iteration_option
 @click.option("-w", "--num-workers", type=int, hidden=True, help="Does nothing any more.")
 @click.option("-dt", "--output-dtype", hidden=True, help="Does nothing any more.")
 @click.option("-ow", "--overwrite", is_flag=True, hidden=True, help="Does nothing any more.")
@@ -48,7 +52,7 @@ def train(run: str, no_validation: bool, no_snapshots: bool, device: str | None)
 @json_option
 def validate(
     run: str,
-    iteration: int,
+    iteration: str,
     search: str | None,
     trials: int,
     seconds: float | None,
@@ -66,15 +70,15 @@ def validate(
     from dacapo.validate import validate as validate_run_of_name
 
     sought = None if search is None else Search(search, trials, seconds)
-    validate_run_of_name(run, iteration, device=device, search=sought)
+    validated = validate_run_of_name(run, iteration, device=device, search=sought).iteration
     scores = create_stats_store().retrieve_validation_scores(run)
     if as_json:
         axes = (scores.labels.datasets, scores.parameter_names, scores.criteria)
-        values = scores.of_iteration(iteration).array(scores.labels).ravel().tolist()
+        values = scores.of_iteration(validated).array(scores.labels).ravel().tolist()
         rows = [(*place, value) for place, value in zip(product(*axes), values, strict=True)]
         show(("dataset", "parameters", "criterion", "value"), rows, as_json)
     else:
-        show(*score_table(scores, iteration), as_json)
+        show(*score_table(scores, validated), as_json)
 
 
 @click.command(cls=Verb)
@@ -82,7 +86,7 @@ def validate(
 @argument("input_container", "-ic", "--input-container")
 @argument("input_dataset", "-id", "--input-dataset")
 @argument("output", "-op", "--output-path")
-@click.option("-i", "--iteration", required=True, help="A checkpoint, or best, or latest.")
+@iteration_option
 @click.option(
     "--roi",
     cls=Option,
@@ -113,8 +117,6 @@ def predict(
     OUTPUT is a folder, in which <input name>.zarr/prediction_<run>_<iteration> is made, or a
     container ending in .zarr.  Prints where the prediction is.
     """
-    if iteration not in ("best", "latest") and not iteration.isdecimal():
-        raise InvalidRequest(f"iteration {iteration}: should be a number, or best, or latest")
     from dacapo.predict import predict as predict_with_run
 
     array = predict_with_run(

@@ -11,7 +11,7 @@ from funlib.geometry import Coordinate
 from torch import Tensor, nn
 
 from dacapo.errors import InvalidConfig, ShapeError
-from dacapo.experiments.state_dict import require_fit, without_duplicates
+from dacapo.experiments.state_dict import named_as_in, require_fit
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures import Architecture, ArchitectureConfig
@@ -160,13 +160,14 @@ class Model(nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load weights; those of existing DaCapo, which name the head twice, are welcome.
+        """Load weights; those of existing DaCapo, which has other names for layers, are welcome.
 
         Raises ``ShapeError`` naming the tensors that do not fit.
         """
-        weights = without_duplicates(state_dict)
+        own = self.state_dict()
+        weights = named_as_in(own, state_dict)
         if strict:
-            require_fit("the weights", self.state_dict(), weights)
+            require_fit("the weights", own, weights)
         return super().load_state_dict(weights, strict, assign)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import UnknownConfig, build, unknown_parts
 from dacapo.errors import DacapoError, InvalidConfig, InvalidRequest, NotFound, NotReady, StoreError
 from dacapo.experiments.run_config import RunConfig, parts
-from dacapo.experiments.state_dict import fitting_optimizer_state
+from dacapo.experiments.state_dict import fitting_optimizer_state, named_as_in
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.store.create_store import create_config_store, create_weights_store
@@ -240,18 +240,25 @@ class Run:
         from dacapo.experiments import random_state  # only where torch is in use anyway
 
         if weights.optimizer is not None:
-            self._load_optimizer(weights.optimizer)
+            self._load_optimizer(weights.optimizer, weights.model)
         if weights.scheduler is not None:
             self.trainer.load_state_dict(weights.scheduler)
         if weights.random_state is not None:
             random_state.restore(weights.random_state)
 
-    def _load_optimizer(self, stored: dict[str, Any]) -> None:
-        """Take the state of an optimizer if it is that of these parameters; an older one's may not be."""
-        own = self.optimizer.state_dict()
+    def _load_optimizer(self, stored: dict[str, Any], model: dict[str, Any]) -> None:
+        """Take the state of an optimizer if it is that of these parameters; an older one's may not be.
+
+        ``model`` is what was stored of the model with it.
+        """
+        own, weights = self.optimizer.state_dict(), self.model.state_dict()
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         for group, parameters in zip(own["param_groups"], self.optimizer.param_groups, strict=True):
             group["shapes"] = [tuple(parameter.shape) for parameter in parameters["params"]]
-        if (state := fitting_optimizer_state(own, stored)) is not None:
+            group["names"] = [names[id(parameter)] for parameter in parameters["params"]]
+        # Existing DaCapo's optimizers take parameters in the order in which its models name them.
+        order = [] if model.keys() == weights.keys() else list(named_as_in(weights, model))
+        if (state := fitting_optimizer_state(own, stored, order)) is not None:
             self.optimizer.load_state_dict(state)
         else:
             logger.warning(

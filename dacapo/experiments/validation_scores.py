@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -188,19 +188,21 @@ class ValidationScores:
         until = max((scores.iteration for scores in existing), default=-1) + 1
         return until > self.validated_until(), until
 
-    def best(self, dataset: str, criterion: str) -> Best | None:
+    def best(self, dataset: str, criterion: str, among: Collection[int] | None = None) -> Best | None:
         """Return the best value on a dataset, with its iteration and parameters.
 
-        None if there is no value but NaN.  Of equal values the earliest counts.
+        Only the iterations ``among`` those given count, if they are; of equal values the earliest.
+        None if there is no value but NaN.
         """
         at = self._position("dataset", self.labels.datasets, dataset)
         which = self._position("criterion", tuple(self.criteria), criterion)
-        values = self.array[:, at, :, which]
+        iterations = [one for one in self.iterations if among is None or one in among]
+        values = np.array([self._arrays[one][at, :, which] for one in iterations])
         found = self.labels.criteria[which].best_of(values)
         if found is None:
             return None
         row, column = divmod(found, values.shape[1])
-        return Best(self.iterations[row], self.labels.parameters[column], float(values[row, column]))
+        return Best(iterations[row], self.labels.parameters[column], float(values[row, column]))
 
     def _position(self, what: str, labels: tuple[str, ...], label: str) -> int:
         if label not in labels:

@@ -45,7 +45,7 @@ def export_run(
 ) -> dict[str, Any]:
     """Write a run into a file, which appears when it is whole; return what went into it.
 
-    ``weights`` says which checkpoints: ``all``, ``best`` (by any criterion), ``latest``, ``none``.
+    ``weights`` says which checkpoints: ``all``, ``best`` (by what is recorded), ``latest``, ``none``.
     Raises ``DuplicateNameError`` if there is a file of that name, unless it may be overwritten,
     ``CorruptData`` if a checkpoint fails its checksum.
     """

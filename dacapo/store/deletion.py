@@ -11,11 +11,12 @@ from dacapo.options import Options
 
 from .array_store import ArrayStore
 from .beside import HISTORY, UNDELIVERED, kept_beside, spool_of
+from .best import BEST
 from .config_store import RUNS, ConfigStore
 from .intents import CHANGES, ERASE, change_now, intend
 from .lease import take
 from .stats_store import StatsStore
-from .weights_store import BEST, WeightsStore
+from .weights_store import WeightsStore
 
 
 def delete_run(

@@ -7,25 +7,27 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from numbers import Integral
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from dacapo import provenance
 from dacapo.documents import Document
 from dacapo.errors import CorruptData, InvalidName, InvalidRequest, NotFound, StoreError, StoreUnreachable
-from dacapo.names import Repeated, find_run, run_key, segment
+from dacapo.names import Repeated, RunKey, find_run, run_key, segment
 
 from . import checkpoint_names, history, tensor_file
 from .backend import Epoch, StoreBackend
+from .best import BEST, BestRecord, best_of, meant_by, ranking_of
 from .lease import Lease, make_sure_that_nobody_holds
 from .manifest import CHECKPOINTS, Digest, checkpoint_path, seal, unseal
 from .parameter_sets import read_parameters, write_parameters
 from .tensor_tree import put_together, take_apart
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dacapo.experiments.validation_scores import ValidationScores
 
-BEST = "best"
+logger = logging.getLogger(__name__)
 
 
 @attrs.define
@@ -47,17 +49,6 @@ class Trained(Repeated, Protocol):
     def checkpoint_weights(self) -> Weights: ...
 
 
-@attrs.frozen
-class BestRecord:
-    """Which checkpoint of a run is best by one criterion on one dataset, and with what."""
-
-    dataset: str
-    criterion: str
-    iteration: int
-    value: float | None = None
-    parameters: Any = None
-
-
 class WeightsStore:
     """Keeps checkpoints: tensors as safetensors, all else as JSON, each with its checksum.
 
@@ -73,7 +64,7 @@ class WeightsStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backend!r})"
 
-    def _find(self, run: str | Repeated) -> str:
+    def _find(self, run: str | Repeated) -> RunKey:
         return find_run(run, self.backend.blob_runs)
 
     def write_under(self, lease: Lease) -> None:
@@ -324,30 +315,63 @@ class WeightsStore:
         key, iteration = run_key(run), _checked(iteration)
         if iteration not in self._iterations(key):
             raise NotFound(self._absent(key, iteration))
-        document = {
-            "run": str(key),
-            "dataset": _name_of(dataset),
-            "criterion": criterion,
-            "iteration": iteration,
-            "value": value,
-            "parameters": None if parameters is None else write_parameters(parameters),
-        }
-        epoch, name = self._epoch(key), _best_key(key, dataset, criterion)
-        if epoch is None:
-            self.backend.put(BEST, name, document, replace=True)
-        elif not self.backend.publish(BEST, name, {**document, "epoch": epoch}, epoch):
-            self._leases[key].confirm()
+        self._record(key, [BestRecord(_name_of(dataset), criterion, iteration, value, parameters)])
+
+    def record_best(self, run: str | Repeated, scores: ValidationScores) -> int:
+        """Record what is best by the scores, and return by how many of them.
+
+        That is by each criterion whose best should be kept (``store_best``), and by those that are
+        recorded already.
+        """
+        key, ranking = run_key(run), ranking_of(scores)
+        there = set(self.backend.keys(BEST, f"{key}/"))
+        records = [
+            one
+            for one in best_of(scores, self._iterations(key))
+            if one.criterion in ranking or _best_key(key, one.dataset, one.criterion) in there
+        ]
+        if records:
+            self._record(key, records)
+        return len(records)
+
+    def _record(self, key: RunKey, records: Iterable[BestRecord]) -> None:
+        epoch = self._epoch(key)
+        for one in records:
+            document = {
+                "run": str(key),
+                **attrs.asdict(one, recurse=False),
+                "parameters": None if one.parameters is None else write_parameters(one.parameters),
+            }
+            name = _best_key(key, one.dataset, one.criterion)
+            if epoch is None:
+                self.backend.put(BEST, name, document, replace=True)
+            elif not self.backend.publish(BEST, name, {**document, "epoch": epoch}, epoch):
+                self._leases[key].confirm()
 
     def retrieve_best(self, run: str | Repeated, dataset: Any, criterion: str) -> int:
-        """Return the iteration of the best checkpoint; raises ``NotFound`` if none is recorded."""
-        key = self._find(run)
+        """Return the iteration of the best checkpoint: the recorded one, or else the best by the scores.
+
+        Raises ``NotFound`` if none is recorded, and none that is kept was scored.
+        """
+        key, name = self._find(run), _name_of(dataset)
         document = self.backend.get(BEST, _best_key(key, dataset, criterion))
-        if document is None or not self._counts(document, self._epochs.epochs(key)):
-            known = ", ".join(f"{one.dataset}/{one.criterion}" for one in self._best(key)) or "none"
-            raise NotFound(
-                f"run {key} has no best checkpoint by {_name_of(dataset)}/{criterion}; there are: {known}"
-            )
-        return int(document["iteration"])
+        if document is not None and self._counts(document, self._epochs.epochs(key)):
+            return int(document["iteration"])
+        for one in self.best_by_scores(key):
+            if (one.dataset, one.criterion) == (name, criterion):
+                return one.iteration
+        known = ", ".join(one.name for one in self._best(key)) or "none"
+        raise NotFound(f"run {key} has no best checkpoint by {name}/{criterion}; recorded are: {known}")
+
+    def best_by_scores(self, run: str | Repeated) -> list[BestRecord]:
+        """Return which of the checkpoints that are kept are best by every score, recorded or not."""
+        key = self._find(run)
+        return best_of(self._scores(key), self._iterations(key))
+
+    def _scores(self, key: RunKey) -> ValidationScores:
+        from .stats_store import StatsStore  # imported here: few ask for scores
+
+        return StatsStore(self._epochs).retrieve_validation_scores(key)
 
     def best(self, run: str | Repeated) -> list[BestRecord]:
         """Return what is recorded as best, by dataset and criterion."""
@@ -372,7 +396,8 @@ class WeightsStore:
         """Return the iteration of the checkpoint that a text chooses.
 
         It is an iteration, ``latest``, ``best <dataset>/<criterion>``, or a criterion alone if the
-        best checkpoint by it is the same on every dataset; ``best`` may be left out.
+        best checkpoint by it is the same on every dataset; ``best`` may be left out.  Alone it means
+        the first criterion that ranks checkpoints.  What is not recorded follows from the scores.
         """
         key = self._find(run)
         if not isinstance(choice, str):
@@ -386,23 +411,23 @@ class WeightsStore:
         number = choice.removeprefix(f"{CHECKPOINTS}/")
         if number.isascii() and number.isdigit():
             return int(number)
-        names = {f"{one.dataset}/{one.criterion}": one for one in self._best(key)}
-        meant = {choice, choice.removeprefix(f"{BEST} ")}
-        fitting = {one.iteration for name, one in names.items() if meant & {name, one.criterion}}
+        records = self._best(key)
+        if not (fitting := meant_by(choice, records)):
+            scores = self._scores(key)
+            fitting = meant_by(choice, best_of(scores, self._iterations(key)), ranking_of(scores))
         if len(fitting) == 1:
             return fitting.pop()
         there = ", ".join(map(str, self._iterations(key))) or "there is none yet"
+        names = ", ".join(one.name for one in records) or f"none; see  dacapo validate {key} --help"
         raise (InvalidRequest if fitting else NotFound)(
             f"run {key} has {'several' if fitting else 'no'} best checkpoints by {choice!r}; choose an "
-            f"iteration ({there}), latest, or one of: {', '.join(names) or '(none is recorded yet)'}"
+            f"iteration ({there}), latest, or a score that ranks them; recorded are: {names}"
         )
 
     def load_weights(self, run: Any, iteration: int) -> None:
         """Put a checkpoint's model and optimizer into a ``Run``."""
         weights = self.retrieve_weights(run, iteration)
-        run.model.load_state_dict(weights.model)
-        if weights.optimizer is not None:
-            run.optimizer.load_state_dict(weights.optimizer)
+        run.load_weights(Weights(weights.model, weights.optimizer), training=True)
 
     def load_best(self, run: Any, dataset: Any, criterion: str) -> None:
         """Put the best checkpoint's model and optimizer into a ``Run``."""

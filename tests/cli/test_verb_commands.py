@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from dacapo.cli import cli
 from dacapo.experiments.datasplits.datasets.arrays.zarr_array import open_zarr
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.testing import tiny_run
+from dacapo.validate import validate as dacapo_validate
 
 
 @pytest.fixture
@@ -54,9 +56,9 @@ def test_training_validates_and_can_be_read_about(dacapo, trained):
     assert [line.split()[0] for line in table[2:]] == ["1"]
 
     rows = dacapo("best", "tiny", "--json").json
-    assert {row["criterion"] for row in rows} >= {"ball__dice", "ball__voi"}
+    assert {row["criterion"] for row in rows} <= {"ball__f1_score", "ball__voi"}
     (dice,) = dacapo("best", "tiny", "--criterion", "dice", "--json").json
-    record = next(r for r in create_weights_store().best("tiny") if r.criterion == "ball__dice")
+    record = next(r for r in create_weights_store().best_by_scores("tiny") if r.criterion == "ball__dice")
     assert (dice["iteration"], dice["value"], dice["parameters"]) == (
         record.iteration, record.value, str(record.parameters)
     )  # fmt: skip
@@ -83,6 +85,30 @@ def test_validating_prints_the_scores_it_keeps(dacapo, trained):
     assert len(table) == 2 + len(scores.parameter_names)
 
 
+def test_what_to_validate_is_named_as_everywhere(dacapo, trained):
+    weights = create_weights_store()
+    named = {word: weights.iteration_by("tiny", word) for word in ("best", "best validate/ball__dice", "1")}
+    assert named["1"] == 1
+    for word, iteration in named.items():
+        assert dacapo("validate", "tiny", "-i", word, "--device", "cpu", "--json").exit_code == 0
+        assert dacapo_validate("tiny", word, device="cpu").iteration == iteration
+
+
+WRONG_ITERATIONS = {
+    "77": "no checkpoint of iteration 77 in .*; there are: 1, 2",
+    "newest": r"choose an iteration \(1, 2\), latest, or a score that ranks them; recorded are: va",
+    "best validate/precison": r"by 'best validate/precison'; choose an iteration \(1, 2\), latest",
+    "-1": r"choose an iteration \(1, 2\)",
+}
+
+
+@pytest.mark.parametrize("word", WRONG_ITERATIONS)
+def test_what_names_no_checkpoint_is_answered_with_those_that_are_kept(dacapo, trained, word):
+    called = dacapo("validate", "tiny", "-i", word)
+    assert (called.exit_code, called.stdout) == (3, "")
+    assert re.search(WRONG_ITERATIONS[word], called.stderr)
+
+
 def test_predicting_says_where_the_prediction_is(dacapo, trained, tmp_path):
     source = trained / "validate.zarr"
     called = dacapo("predict", "tiny", source, "raw", tmp_path / "out", "-i", "latest", "--device", "cpu")
@@ -103,7 +129,7 @@ def test_predicting_says_where_the_prediction_is(dacapo, trained, tmp_path):
 
 WRONG_PREDICTIONS = {
     "no such checkpoint": (["-i", "77"], 3, "77"),
-    "no number": (["-i", "newest"], 2, "should be a number, or best, or latest"),
+    "no words": (["-i", "newest"], 3, "choose an iteration (1, 2), latest, or a score"),
     "no region": (["-i", "2", "--roi", "all"], 2, "is no region"),
     "a flat region": (["-i", "2", "--roi", "[0:80,0:80]"], 2, "2 axes"),
     "an empty region": (["-i", "2", "--roi", "[0:0,0:80,0:80]"], 2, "behind its begin"),

@@ -209,7 +209,7 @@ def test_a_start_takes_the_best_the_latest_or_a_number(trained):
 @pytest.mark.parametrize(
     ("run", "choice", "complaint"),
     [
-        ("tiny", "best validate/vio", r"choose an iteration \(4, 8\), latest, or one of: .*validate/"),
+        ("tiny", "best validate/vio", r"choose an iteration \(4, 8\), latest, or a score .*: validate/"),
         ("tiny", "7", "no checkpoint of iteration 7 .*there are: 4, 8"),
         ("tinny", "latest", "run tinny has no whole checkpoint.*Runs with checkpoints are: tiny"),
     ],

@@ -162,14 +162,14 @@ def test_of_checkpoints(backend):
     ):
         assert message(attempt) == f"{absent}1, 2"
     assert message(lambda: weights.retrieve_best("run", "a", "dice")) == (
-        "run run has no best checkpoint by a/dice; there are: none"
+        "run run has no best checkpoint by a/dice; recorded are: none"
     )
     weights.store_best("run", 1, "a", "dice")
     weights.store_best("run", 2, "b", "dice")
     assert message(lambda: weights.retrieve_best("run", SimpleNamespace(name="c"), "dice")) == (
-        "run run has no best checkpoint by c/dice; there are: a/dice, b/dice"
+        "run run has no best checkpoint by c/dice; recorded are: a/dice, b/dice"
     )
-    choose = "choose an iteration (1, 2), latest, or one of: a/dice, b/dice"
+    choose = "choose an iteration (1, 2), latest, or a score that ranks them; recorded are: a/dice, b/dice"
     assert message(lambda: weights.iteration_by("run", "dice")) == (
         f"run run has several best checkpoints by 'dice'; {choose}"
     )
@@ -177,8 +177,8 @@ def test_of_checkpoints(backend):
         f"run run has no best checkpoints by 'voi'; {choose}"
     )
     assert message(lambda: weights.iteration_by("other", "voi")) == (
-        "run other has no best checkpoints by 'voi'; choose an iteration (there is none yet), latest, or one "
-        "of: (none is recorded yet)"
+        "run other has no best checkpoints by 'voi'; choose an iteration (there is none yet), latest, or a "
+        "score that ranks them; recorded are: none; see  dacapo validate other --help"
     )
     assert message(lambda: weights.iteration_by("run", 7)) == (  # type: ignore[arg-type]
         "7 chooses no weights: give an iteration as a text, latest, or a criterion"

@@ -11,11 +11,15 @@ import pytest
 import torch
 
 from dacapo.errors import CorruptData, NotFound, ShapeError, StoreError
+from dacapo.experiments.architectures import CNNectomeUNetConfig
+from dacapo.experiments.model import Model
 from dacapo.experiments.run import Run
+from dacapo.experiments.starts import StartConfig
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.store.weights_store import Weights
 from dacapo.train import train
-from old_stores import ERAS, NAME, OldFileStore, fill, old_names, write_best, write_checkpoint
+from old_networks import assert_same_outputs, trained
+from old_stores import ERAS, NAME, OldFileStore, fill, write_best, write_checkpoint
 
 
 @pytest.fixture
@@ -33,22 +37,106 @@ def same(one: Any, other: Any) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.parametrize("rewritten", [False, True])
 @pytest.mark.parametrize("era", ERAS)
-def test_model_and_optimizer_come_back(root, era):
+def test_model_and_optimizer_come_back(root, era, rewritten):
     old_store(root)
     config = create_config_store().retrieve_run_config(NAME)
-    written = write_checkpoint(root, config, 4, era)
+    model, optimizer = write_checkpoint(root, config, 4, era)
     store = create_weights_store()
     assert store.iterations(NAME) == [4]
     assert store.latest_iteration(NAME) == 4
+    if rewritten:
+        store.store_weights(NAME, 4, store.retrieve_weights(NAME, 4))
     found = store.retrieve_weights(NAME, 4)
-    assert same(found.model, old_names(written.model.state_dict(), era))
+    assert same(found.model, model.state_dict())
     run = Run(config)
-    run.load_weights(found, training=True)
-    assert same(run.model.state_dict(), written.model.state_dict())
-    assert run.optimizer.state_dict()["state"][0]["exp_avg"].equal(
-        written.optimizer.state_dict()["state"][0]["exp_avg"]
-    )
+    store.load_weights(run, 4)
+    assert_same_outputs(run.model, model, run.model.input_shape)
+    # Each parameter goes on with the moments that it had; every one of them had others.
+    theirs = {parameter.abs().sum().item(): optimizer.state[parameter] for parameter in model.parameters()}
+    for parameter in run.model.parameters():
+        moments = theirs.pop(parameter.abs().sum().item())
+        assert torch.equal(run.optimizer.state[parameter]["exp_avg"], moments["exp_avg"])
+        assert run.optimizer.state[parameter]["step"] == 1
+    assert theirs == {}
+
+
+UNET = {"fmaps_in": 1, "fmaps_out": 5, "num_fmaps": 4, "fmap_inc_factor": 2}
+UNETS = {
+    "three levels": {"downsample_factors": [(2, 2, 2), (1, 2, 2)], "input_shape": (40, 48, 48)},
+    "valid": {"padding": "valid", "input_shape": (40, 40, 40)},
+    "transposed": {"constant_upsample": False},
+    "batch norm": {"batch_norm": True, "fmaps_in": 2},
+    "in two dimensions": {"input_shape": (24, 24), "downsample_factors": [(2, 2), (3, 3)], "num_fmaps": 3},
+    "kernels": {
+        "kernel_size_down": [[(1, 3, 3), (3, 3, 3)], [(3, 3, 3), (1, 3, 3), (3, 3, 3)]],
+        "kernel_size_up": [[(3, 3, 3), (1, 1, 1)]],
+    },
+    "one convolution": {"kernel_size_down": [[(3, 3, 3)], [(3, 3, 3)]], "kernel_size_up": [[(3, 3, 3)]]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("change", UNETS.values(), ids=UNETS)
+def test_unets_of_earlier_versions_compute_what_they_did(change, era):
+    values = {
+        "input_shape": (24, 24, 24),
+        "fmaps_in": 1,
+        "fmaps_out": 5,
+        "num_fmaps": 4,
+        "fmap_inc_factor": 2,
+    }
+    factors = {"downsample_factors": [(2, 2, 2)], "padding": "same"}
+    config = CNNectomeUNetConfig("unet", **values | factors | change)
+    old = trained(config, 2, era, seed=1).eval()
+    new = Model(config, torch.nn.Conv2d(5, 2, 1) if config.dims == 2 else torch.nn.Conv3d(5, 2, 1)).eval()
+    new.load_state_dict(old.state_dict())
+    assert_same_outputs(new, old, config.input_shape)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            {"num_fmaps": 5},
+            r"chain\.0\.down\.0\.0\.weight is missing, and nothing among them is \(5, 1, 3, 3, 3\)",
+        ),
+        (
+            {"kernel_size_up": [[(3, 3, 3)]] * 2},
+            "their layers have other names, and their shapes do not tell",
+        ),
+        (
+            {"fmap_inc_factor": 1},
+            "their layers have other names, and their shapes do not tell which is which",
+        ),
+        ({"use_attention": True}, r"chain.0.up.0.gate.of_skip.weight is missing, and nothing among them is"),
+    ],
+)
+def test_unets_whose_layers_cannot_be_told_are_refused(change, complaint):
+    factors = {"downsample_factors": [(2, 2, 2)] * 2, "input_shape": (24, 24, 24), "padding": "same"}
+    config = CNNectomeUNetConfig("unet", **UNET | factors)
+    same_levels = {key: value for key, value in change.items() if key == "fmap_inc_factor"}
+    old = trained(config.replace(**same_levels), 1, "seed", seed=1)
+    new = Model(config.replace(**change), torch.nn.Conv3d(config.fmaps_out, 1, 1))
+    before = {key: tensor.clone() for key, tensor in new.state_dict().items()}
+    with pytest.raises(ShapeError, match=f"the weights do not fit the model: {complaint}"):
+        new.load_state_dict(old.state_dict())
+    assert same(new.state_dict(), before)
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_run_begins_with_an_old_checkpoint(root, era):
+    old_store(root)
+    config = create_config_store().retrieve_run_config(NAME)
+    model, _ = write_checkpoint(root, config, 4, era)
+    start = StartConfig(NAME, "latest")
+    new = Run(config.replace(name="new", start_config=start))
+    assert_same_outputs(new.model, model, new.model.input_shape)
+    task = config.task_config.replace(name="two", channels=["other", "ball"])
+    other = Run(config.replace(name="other", start_config=start, task_config=task))
+    assert torch.equal(other.model.prediction_head.weight[1], model.prediction_head.weight[0])
+    assert not torch.equal(other.model.prediction_head.weight[0], model.prediction_head.weight[0])
 
 
 def test_checkpoints_of_a_repetition_are_its_own(root):
@@ -113,7 +201,7 @@ def test_a_network_that_the_tensors_do_not_fit_says_which(root):
     write_checkpoint(root, config, 4)
     wider = config.replace(architecture_config=config.architecture_config.replace(num_fmaps=6))
     weights = create_weights_store().retrieve_weights(NAME, 4)
-    with pytest.raises(ShapeError, match=r"and should be \(6, 1, 3, 3, 3\)"):
+    with pytest.raises(ShapeError, match=r"nothing among them is \(6, 1, 3, 3, 3\)"):
         Run(wider).load_weights(weights, training=True)
 
 

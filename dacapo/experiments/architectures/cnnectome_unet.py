@@ -30,24 +30,25 @@ class CNNectomeUNet(Architecture):
 class Ascent(nn.Module):
     """Go up one level: upsample, join what skipped the levels below if there is any, convolve.
 
-    ``cut`` is what to take off before convolving, in voxels, both sides together.
+    ``num_features`` are those of what comes from below, after upsampling, of what has skipped, and at
+    the end.  ``cut`` is what to take off before convolving, in voxels, both sides together.
     """
 
     def __init__(
         self,
         config: CNNectomeUNetConfig,
-        num_features: tuple[int, int, int],
+        num_features: tuple[int, int, int, int],
         factor: Coordinate,
         kernels: list[Coordinate],
-        skips: bool,
     ) -> None:
         super().__init__()
-        num_in, num_inner, num_out = num_features
+        num_in, num_inner, num_skipped, num_out = num_features
         self.cut = Coordinate((0,) * config.dims)
         self.upsample = Upsample(num_in, num_inner, factor, config.constant_upsample)
-        self.gate = AttentionGate(num_inner, config.dims) if skips and config.use_attention else None
+        has_gate = num_skipped and config.use_attention
+        self.gate = AttentionGate(num_skipped, num_inner, config.dims) if has_gate else None
         self.convolutions = ConvolutionPass(
-            num_inner * (1 + skips), num_out, kernels, config.padding == "same", config.batch_norm
+            num_skipped + num_inner, num_out, kernels, config.padding == "same", config.batch_norm
         )
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
@@ -68,32 +69,25 @@ class CNNectomeUNetModule(nn.Module):
     def __init__(self, config: CNNectomeUNetConfig) -> None:
         super().__init__()
         self.num_in_channels, self.geometry = config.fmaps_in, config.geometry
-        factors, further = config.downsample_factors, config.upsample_factors or []
-        fmaps = [config.num_fmaps * config.fmap_inc_factor**level for level in range(len(factors) + 1)]
-        stages = [
-            (fmaps[level + 1], fmaps[level], factors[level], config.kernels_up[level], True)
-            for level in reversed(range(len(factors)))
-        ] + [(fmaps[0], fmaps[0], factor, config.kernels_after, False) for factor in further]
-        # What comes last of all gives out what was asked for.
-        down_out = fmaps if stages else [config.fmaps_out]
-        up_out = [num_inner for _, num_inner, *_ in stages[:-1]] + [config.fmaps_out]
+        fmaps = [
+            config.num_fmaps * config.fmap_inc_factor**level for level in range(len(config.kernels_down))
+        ]
+        # The way up ends with what was asked for; without levels, the way down does.
+        num_out = [config.fmaps_out, *fmaps[1:]]
         self.down = nn.ModuleList(
-            ConvolutionPass(num_in, num_out, kernels, config.padding == "same", config.batch_norm)
-            for num_in, num_out, kernels in zip(
-                [config.fmaps_in, *fmaps[:-1]], down_out, config.kernels_down, strict=True
+            ConvolutionPass(num_in, num, kernels, config.padding == "same", config.batch_norm)
+            for num_in, num, kernels in zip(
+                [config.fmaps_in, *fmaps[:-1]],
+                fmaps if config.downsample_factors else num_out,
+                config.kernels_down,
+                strict=True,
             )
         )
-        self.pools = nn.ModuleList(max_pool(factor) for factor in factors)
-        ways_up = [
-            nn.ModuleList(
-                Ascent(config, (num_in, num_inner, num_out), factor, kernels, skips)
-                for (num_in, num_inner, factor, kernels, skips), num_out in zip(stages, up_out, strict=False)
-            )
-            for _ in range(config.num_heads)
-        ]
+        self.pools = nn.ModuleList(max_pool(factor) for factor in config.downsample_factors)
+        ways_up = [nn.ModuleList(_way_up(config, fmaps, num_out)) for _ in range(config.num_heads)]
         self.up = ways_up[0]
         self.further_up = nn.ModuleList(ways_up[1:])
-        for way in ways_up if stages else ():
+        for way in filter(len, ways_up):
             # Before the last convolutions, so that they do not compute what would be thrown away.
             way[-1].cut = self.geometry.crop
 
@@ -124,3 +118,18 @@ class CNNectomeUNetModule(nn.Module):
                 f"not a tensor of shape {tuple(raw.shape)}"
             )
         self.geometry.output_shape(Coordinate(raw.shape[2:]))
+
+
+def _way_up(config: CNNectomeUNetConfig, fmaps: list[int], num_out: list[int]) -> list[Ascent]:
+    """Return the stages from the bottom to the top, and beyond it, where there is nothing to join."""
+    levels = zip(fmaps, fmaps[1:], num_out, config.downsample_factors, config.kernels_up, strict=False)
+    stages = [
+        # Upsampling leaves as many feature maps as the level has; at the top, all that come from below.
+        Ascent(config, (below, here if stage else below, here, out), factor, kernels)
+        for stage, (here, below, out, factor, kernels) in enumerate(levels)
+    ]
+    num = config.fmaps_out
+    further = [
+        Ascent(config, (num, num, 0, num), f, config.kernels_after) for f in config.upsample_factors or ()
+    ]
+    return [*reversed(stages), *further]

@@ -84,14 +84,17 @@ def convolution(
 
 
 class ConvolutionPass(nn.Sequential):
-    """Convolutions in a row, each with a ReLU behind it, and batch normalisation between."""
+    """Convolutions in a row, each with a ReLU behind it, and batch normalisation between.
+
+    They have a bias in either case, as those of existing DaCapo, whose weights are to fit.
+    """
 
     def __init__(
         self, num_in: int, num_out: int, kernels: Sequence[Coordinate], padded: bool, batch_norm: bool
     ) -> None:
         super().__init__()
         for kernel in kernels:
-            self.append(convolution(num_in, num_out, kernel, padded, bias=not batch_norm))
+            self.append(convolution(num_in, num_out, kernel, padded))
             if batch_norm:
                 self.append({2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[len(kernel)](num_out))
             self.append(nn.ReLU(inplace=True))
@@ -140,11 +143,11 @@ class AttentionGate(nn.Module):
     The additive gate of Oktay et al. 2018 (arXiv:1804.03999), on maps of equal shape.
     """
 
-    def __init__(self, num_features: int, dims: int) -> None:
+    def __init__(self, num_skipped: int, num_gating: int, dims: int) -> None:
         super().__init__()
-        inner, kernel = max(1, num_features // 2), (1,) * dims
-        self.of_skip = convolution(num_features, inner, kernel, bias=False)
-        self.of_gate = convolution(num_features, inner, kernel)
+        inner, kernel = max(1, num_skipped // 2), (1,) * dims
+        self.of_skip = convolution(num_skipped, inner, kernel, bias=False)
+        self.of_gate = convolution(num_gating, inner, kernel)
         self.of_both = convolution(inner, 1, kernel)
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:

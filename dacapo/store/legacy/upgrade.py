@@ -19,7 +19,6 @@ from ..config_store import CLASSES, RUNS
 from ..place import Place
 from ..stats_store import StatsStore
 from ..weights_store import WeightsStore
-from .best import best_of
 from .reading import BEST, WithOldData
 from .rewriting import UPGRADED, rewritten
 
@@ -166,11 +165,5 @@ def _best_by_scores(documents: WithOldData, weights: StoreBackend) -> Iterator[s
         run, document = RunKey(key), documents.get(RUNS, key) or {}
         if UPGRADED not in document.get(META, {}) or weights_store.best(run):
             continue
-        kept = weights_store.iterations(run)
-        records = list(best_of(stats_store.retrieve_validation_scores(run), kept))
-        for best in records:
-            weights_store.store_best(
-                run, best.iteration, best.dataset, best.criterion, best.value, best.parameters
-            )
-        if records:
-            yield f"run {run}: best by {len(records)} scores"
+        if recorded := weights_store.record_best(run, stats_store.retrieve_validation_scores(run)):
+            yield f"run {run}: best by {recorded} scores"

@@ -73,6 +73,8 @@ class FlowsTaskConfig(TaskConfig):
 class FlowsPostProcessorParameters(PostProcessorParameters):
     """Which voxels follow the flow, and which objects are kept."""
 
+    vary_slowest = ("foreground_threshold",)
+
     foreground_threshold: float = field("Voxels more probable than this follow the flow.", default=0.5)
     flow_threshold: float | None = field(
         "Objects whose flow differs more from the predicted one are left out; None keeps all.", default=None

@@ -128,7 +128,10 @@ def test_objects_whose_flow_is_another_are_left_out() -> None:
     assert len(np.unique(some)) - 1 >= len(np.unique(labels)) - 3
 
 
-def test_voxels_are_followed_once_for_all_flow_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sweep", [{}, {"min_size": [5, 10]}])
+def test_voxels_are_followed_once_for_all_flow_thresholds(
+    monkeypatch: pytest.MonkeyPatch, sweep: dict[str, Any]
+) -> None:
     followed = []
 
     def counted(flow: Any, foreground: Any, voxel_size: Any) -> Any:
@@ -137,7 +140,11 @@ def test_voxels_are_followed_once_for_all_flow_thresholds(monkeypatch: pytest.Mo
         return part(flow, foreground, voxel_size)
 
     monkeypatch.setattr("dacapo_flows.task.part", counted)
-    task = build(FlowsTaskConfig("flows", foreground_thresholds=[0.3, 0.7], flow_thresholds=[None, 0.4, 1.0]))
+    task = build(
+        FlowsTaskConfig(
+            "flows", foreground_thresholds=[0.3, 0.7], flow_thresholds=[None, 0.4, 1.0], sweep=sweep
+        )
+    )
     labels = touching((24, 24, 24), 8)
     prediction = task.predictor.create_target(array(labels))
     prediction.data[3, labels == 3] = 0.5

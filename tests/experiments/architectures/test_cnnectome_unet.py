@@ -44,7 +44,7 @@ VARIANTS = {
     "attention": {**FLAT, "use_attention": True},
     "heads": {**FLAT, "num_heads": 2, "fmaps_out": 3},
     "heads with attention, finer": {
-        **FLAT, "num_heads": 3, "fmaps_out": 2, "use_attention": True, "upsample_factors": [(2, 2)],
+        **FLAT, "num_heads": 3, "fmaps_out": 6, "use_attention": True, "upsample_factors": [(2, 2)],
     },
     "transposed": {**FLAT, "constant_upsample": False},
     "batch norm": {**FLAT, "batch_norm": True, "fmaps_in": 2},
@@ -221,7 +221,7 @@ def test_weights_load_strictly_into_a_fresh_network(variant):
         ({"fmaps_out": 7}, {"up.1.convolutions.2.weight": (7, 7, 3, 3)}),
         (
             {"upsample_factors": [(2, 2)], "fmaps_out": 7, "padding": "same"},
-            {"up.2.convolutions.0.weight": (7, 4, 3, 3)},
+            {"up.1.convolutions.2.weight": (7, 7, 3, 3), "up.2.convolutions.0.weight": (7, 7, 3, 3)},
         ),
         ({"constant_upsample": False}, {"up.0.upsample.convolution.weight": (16, 8, 2, 2)}),
         ({"constant_upsample": True}, {"up.0.upsample.convolution.weight": (8, 16, 1, 1)}),
@@ -232,7 +232,7 @@ def test_weights_load_strictly_into_a_fresh_network(variant):
             {"kernel_size_down": [[(1, 3)], [(3, 3)], [(5, 5)] * 3], "input_shape": (40, 40)},
             {"down.0.0.weight": (4, 1, 1, 3), "down.2.4.weight": (16, 16, 5, 5)},
         ),
-        ({"kernel_size_up": [[(5, 5)], [(3, 1)]]}, {"up.1.convolutions.0.weight": (3, 8, 5, 5),
+        ({"kernel_size_up": [[(5, 5)], [(3, 1)]]}, {"up.1.convolutions.0.weight": (3, 12, 5, 5),
                                                    "up.0.convolutions.0.weight": (8, 16, 3, 1)}),
     ],
 )  # fmt: skip

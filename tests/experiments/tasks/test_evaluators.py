@@ -147,7 +147,7 @@ def test_one_hot_scores_each_class_against_all_others() -> None:
     mask = rng.random(truth.shape) < 0.7
     evaluator = OneHotEvaluator(["background", "mito", "er"], 20, 5)
     scores = evaluator.evaluate(array(test), array(truth[np.newaxis]), array(mask))
-    assert evaluator.criteria[21] == "mito__dice"
+    assert evaluator.criteria[23] == "mito__dice"
     for label, name in enumerate(evaluator.channels):
         single = binary_scores(truth == label, test == label, VOXEL, 20, 5, mask)
         assert [getattr(scores, f"{name}__{c}") for c in NAMES] == [getattr(single, c) for c in NAMES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,10 @@ def test_small_pieces_of_a_class_become_background() -> None:
     assert segmented(processor, probabilities, parameters, (4, 4)).tolist() == [[0, 1, 1, 0, 1, 1, 1, 0]]
 
 
-def test_smoothing_is_done_once_for_all_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sweep", [{"smoothing": [0, 4, 8]}, {"min_size": [0, 9], "smoothing": [0, 4, 8]}])
+def test_smoothing_is_done_once_for_all_that_varies(
+    monkeypatch: pytest.MonkeyPatch, sweep: dict[str, Any]
+) -> None:
     from dacapo.experiments.tasks.post_processors import cleaning
 
     asked, real = [], cleaning.smoothed
@@ -212,11 +216,12 @@ def test_smoothing_is_done_once_for_all_thresholds(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(cleaning, "smoothed", counted)
     config = DistanceTaskConfig(
-        "d", **DISTANCES, thresholds=[0, 0.1, 0.2], post_processing=WATERSHED, sweep={"smoothing": [0, 4, 8]}
+        "d", **DISTANCES, thresholds=[0, 0.1, 0.2], post_processing=WATERSHED, sweep=sweep
     )
     task = build(config)
     task.post_processor.set_prediction(NumpyArray(noise((1, 8, 9, 10)), (4, 4, 4), (0, 0, 0)))
-    assert len(task.parameters) == 9
+    assert len(set(task.parameters)) == 3 * math.prod(map(len, sweep.values()))
+    assert [one.id for one in task.parameters] == list(range(len(task.parameters)))
     for parameters in task.parameters:
         task.post_processor.process(parameters)
     assert [one for one in asked if one[0] > 1] == [(8 * 9 * 10, 4.0), (8 * 9 * 10, 8.0)]

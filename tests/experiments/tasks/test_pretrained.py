@@ -20,7 +20,8 @@ from dacapo.experiments.tasks import OneHotTaskConfig, PretrainedTaskConfig, Tas
 from dacapo.store.create_store import create_config_store, create_stats_store, create_weights_store
 from dacapo.testing import tiny_run
 from dacapo.train import train_run
-from old_stores import NAME, old_names, run_document, write_checkpoint
+from old_networks import assert_same_outputs
+from old_stores import ERAS, NAME, run_document, write_checkpoint
 
 
 @pytest.fixture
@@ -50,7 +51,6 @@ SAVED = {
     "state.pt": torch.save,
     "checkpoint.pt": lambda weights, path: torch.save({"model": weights, "optimizer": {}}, path),
     "chain.pt": lambda weights, path: torch.save({"model": in_a_chain(weights)}, path),
-    "0.3.5.pt": lambda weights, path: torch.save({"model": old_names(weights, "0.3.5")}, path),
     "weights.safetensors": save_file,
 }
 
@@ -64,10 +64,12 @@ def test_a_model_begins_with_backbone_and_head_of_the_file(config, tmp_path, nam
     assert same(run.model.state_dict(), weights)
 
 
-def test_what_an_earlier_dacapo_checkpointed_is_taken(config, tmp_path):
-    written = write_checkpoint(tmp_path, config, 4)
+@pytest.mark.parametrize("era", ERAS)
+def test_what_an_earlier_dacapo_checkpointed_is_taken(config, tmp_path, era):
+    model, _ = write_checkpoint(tmp_path, config, 4, era)
     path = tmp_path / NAME / "checkpoints" / "iterations" / "4"
-    assert same(Run(pretrained(config, path)).model.state_dict(), written.model.state_dict())
+    new = Run(pretrained(config, path)).model
+    assert_same_outputs(new, model, new.input_shape)
 
 
 def test_it_trains_validates_and_goes_on_as_the_task_it_holds(config, tmp_path):

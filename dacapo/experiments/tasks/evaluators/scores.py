@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from typing import Any, Self
 
 import attrs
@@ -208,6 +209,13 @@ class MultiChannelBinarySegmentationEvaluationScores(EvaluationScores):
 AS = f"{SEPARATOR}as_"
 
 
+def confused_classes(criteria: Iterable[str]) -> list[str]:
+    """Return the classes whose confusion matrix is among criteria, in its order; none if it is not."""
+    names = list(criteria)
+    classes = list(dict.fromkeys(name.partition(AS)[0] for name in names if AS in name))
+    return classes if {f"{true}{AS}{said}" for true in classes for said in classes} <= set(names) else []
+
+
 @attrs.define(kw_only=True)
 class OneHotEvaluationScores(MultiChannelBinarySegmentationEvaluationScores):
     """How well voxels were told apart by class: each class against all others, and all of them.
@@ -225,10 +233,10 @@ class OneHotEvaluationScores(MultiChannelBinarySegmentationEvaluationScores):
 
     @property
     def criteria(self) -> list[str]:  # type: ignore[override]
-        """All scores of each class, the means, and the confusion matrix row by row."""
+        """The means, which rank checkpoints first, all scores of each class, and the confusion matrix."""
         classes = [channel for channel, _ in self.channel_scores]
         pairs = [f"{true}{AS}{found}" for true in classes for found in classes]
-        return [*super().criteria, "mean_dice", "mean_iou", *pairs]
+        return ["mean_dice", "mean_iou", *super().criteria, *pairs]
 
     @classmethod
     def meaning(cls, criterion: str) -> Meaning:

@@ -22,10 +22,12 @@ class PostProcessorParameters(Config, kind="post_processors"):
 
     Two sets are the same if all their values are: they may be keys of a dictionary.  Sets of a
     post-processor that tasks can be given name it, as ``post_processor_type``: it is made from a
-    set.  What it makes are ids of objects if ``makes_objects``, and classes otherwise.
+    set.  What it makes are ids of objects if ``makes_objects``, and classes otherwise.  Fields named
+    in ``vary_slowest`` do so in sweeps, since what depends on them costs much and is ``shared``.
     """
 
     makes_objects: ClassVar[bool] = False
+    vary_slowest: ClassVar[tuple[str, ...]] = ()
 
     id: int = field("Tells apart the sets that one post-processor enumerates.")
     name: str = field(
@@ -52,6 +54,8 @@ class PostProcessorParameters(Config, kind="post_processors"):
 @attrs.frozen
 class CleaningParameters(PostProcessorParameters):
     """How a segmentation is tidied up; by default not at all."""
+
+    vary_slowest = ("smoothing",)
 
     smoothing: float = field(
         "The prediction is smoothed by a Gaussian of this standard deviation, in world units; 0 leaves it.",
@@ -176,7 +180,8 @@ def swept(
 ) -> tuple[PostProcessorParameters, ...]:
     """Return each set with all combinations of ``values`` for the fields they name, numbered from 0.
 
-    The first field varies slowest.  Raises ``InvalidConfig`` for a field that the sets do not have.
+    Of the fields that need not ``vary_slowest`` the first varies slowest.  Raises ``InvalidConfig``
+    for a field that the sets do not have.
     """
     sets = list(sets)
     if not values:
@@ -194,7 +199,13 @@ def swept(
         for combination in itertools.product(*values.values())
         for one in sets
     }
-    return tuple(one.replace(id=number) for number, one in enumerate(found))
+    slowest = {
+        name: list(dict.fromkeys(getattr(one, name) for one in found)) for name in type(sets[0]).vary_slowest
+    }
+    ordered = sorted(
+        found, key=lambda one: [seen.index(getattr(one, name)) for name, seen in slowest.items()]
+    )
+    return tuple(one.replace(id=number) for number, one in enumerate(ordered))
 
 
 def _check_cleaning(parameters: CleaningParameters | WatershedPostProcessorParameters) -> None:

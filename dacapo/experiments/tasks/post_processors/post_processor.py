@@ -75,8 +75,8 @@ class PostProcessor(ABC):
 
         For ``segment``, with the prediction it was given, where something costs much and does not
         depend on all parameters; what is returned must not be changed.  The latest value of each
-        ``make`` is held until another prediction is set, so let the parameters that it depends on
-        vary slowest.  One block of several is gone before the next parameter set comes: nothing
+        ``make`` is held until another prediction is set, so name the parameters that it depends on in
+        their ``vary_slowest``.  One block of several is gone before the next parameter set comes: nothing
         is held of it.
         """
         if prediction is not self._whole:

@@ -11,6 +11,7 @@ class AcmePostProcessorParameters(PostProcessorParameters, builds="post_processo
     """Where to cut, and how far inside of an object the prediction should reach."""
 
     post_processor_type = implemented_by("dacapo_acme.post_processor:AcmePostProcessor")
+    vary_slowest = ("threshold",)
 
     threshold: float = field("Predictions above it are foreground.", default=0.0)
     peak: float = field("Objects whose prediction is nowhere above it are left out.", default=0.5)
