@@ -47,6 +47,8 @@ def named_as_in(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dic
 
 def _with_layers_named_as_in(own: Mapping[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights with those of the backbone under own names, if all have others and there is no doubt."""
+    if not own.keys().isdisjoint(key for key in weights if key.startswith(BACKBONE)):
+        return weights
     mine, theirs = _rows_of_layers(own), _rows_of_layers(weights)
     if mine.keys() != theirs.keys() or any(len(mine[row]) != 1 or len(theirs[row]) != 1 for row in mine):
         return weights
@@ -57,8 +59,8 @@ def _with_layers_named_as_in(own: Mapping[str, Tensor], weights: dict[str, Tenso
 def _rows_of_layers(tensors: Mapping[str, Tensor]) -> dict[tuple[object, ...], list[list[str]]]:
     """Return the names of the backbone's tensors in rows, by what tells a row: all shapes in it.
 
-    A row are the layers of one parent.  Where it has several, their places in it tell, too: it should
-    make a difference whether a normalisation comes before or after an activation.
+    A row is the layers of one parent.  Where there are several, their places in it tell, too: a
+    normalisation before an activation is not one behind it.
     """
     parents: dict[str, list[str]] = {}
     for key in tensors:
