@@ -35,6 +35,9 @@ DacapoError
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class DacapoError(Exception):
     """The root: catch this to catch everything DaCapo raises on purpose."""
@@ -200,3 +203,9 @@ class Stopped(DacapoError):
     """Training was asked to stop and has written a checkpoint to go on from."""
 
     exit_code = 75
+
+
+def did_you_mean(asked: object, known: Iterable[str], otherwise: str, most: int = 1) -> str:
+    """Return the part of a message that names what was meant, or says ``otherwise`` what to type."""
+    close = difflib.get_close_matches(str(asked), list(known), n=most)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise

@@ -6,7 +6,6 @@ Matplotlib comes with the extra ``plot``, and is imported when something is draw
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -15,7 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InvalidRequest, MissingPlugin, NotFound
+from .errors import InvalidRequest, MissingPlugin, NotFound, did_you_mean
 from .names import RunKey
 from .store.create_store import create_config_store, create_stats_store
 
@@ -218,8 +217,7 @@ def _curves(
     where = [(at, name) for at, name in enumerate(datasets) if dataset in (None, name)]
     for asked, found, known in ((f"by {score}", meant, scores.criteria), (f"on {dataset}", where, datasets)):
         if not found:
-            close = difflib.get_close_matches(asked[3:], known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known))}"
+            hint = did_you_mean(asked[3:], known, f"there are {', '.join(sorted(known))}", most=3)
             raise NotFound(f"run {run} has no scores {asked}; {hint}")
     values = scores.array
     return [

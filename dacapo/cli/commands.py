@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import traceback
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dacapo.errors import DacapoError, PluginError
+from dacapo.errors import DacapoError, PluginError, did_you_mean
 from dacapo.redaction import redacted
 from dacapo.registry import registry
 
@@ -27,8 +26,7 @@ class Group(click.Group):
         known, name = self.list_commands(ctx), args[0]
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
             words = self.words(ctx)
-            close = difflib.get_close_matches(name, words, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(words)}"
+            hint = did_you_mean(name, words, f"there are {', '.join(words)}")
             raise click.UsageError(f"no such command: {name}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import yaml
 
 from dacapo import documents
 from dacapo.config import Config, UnknownConfig, unknown_parts
-from dacapo.errors import InvalidDocument, MissingData, OutdatedPlugin, PluginError
+from dacapo.errors import InvalidDocument, MissingData, OutdatedPlugin, PluginError, did_you_mean
 from dacapo.experiments.run_config import RunConfig
 from dacapo.registry import registry
 from dacapo.store.config_store import RUNS, class_of
@@ -78,7 +77,6 @@ def _hints(part: UnknownConfig, reason: PluginError) -> list[str]:
     known = [field.name for field in attrs.fields(cls)]
     hints = []
     for stranger in part.document.keys() - {*known, documents.TYPE, documents.FROM, documents.META}:
-        close = difflib.get_close_matches(str(stranger), known, n=1)
-        meant = f"did you mean {close[0]}?" if close else f"its fields are {', '.join(known)}"
+        meant = did_you_mean(stranger, known, f"its fields are {', '.join(known)}")
         hints.append(f"{cls.__name__} {part.name!r} has no field {stranger}: {meant}")
     return sorted(hints)

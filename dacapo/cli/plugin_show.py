@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import attrs
 import click
 
 from dacapo.discovery import NOT_CONFIGS
-from dacapo.errors import MissingPlugin
+from dacapo.errors import MissingPlugin, did_you_mean
 from dacapo.registry import Offer, registry
 
 from .contained import Ended, each
@@ -52,8 +51,8 @@ def _offers_called(name: str) -> list[Offer]:
     exact = [offer for offer in found if offer.name == name]
     if not found:
         known = {full for _, full in registry.offers}
-        close = difflib.get_close_matches(name, {*known, *(one.rpartition(".")[2] for one in known)}, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see what there is with  dacapo plugins"
+        short = (one.rpartition(".")[2] for one in known)
+        hint = did_you_mean(name, {*known, *short}, "see what there is with  dacapo plugins")
         raise MissingPlugin(f"no installed package offers {name}; {hint}", kind="", name=name)
     return exact or found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dacapo.errors import InvalidRequest, NotFound
+from dacapo.errors import InvalidRequest, NotFound, did_you_mean
 
 from .commands import Verb, argument
 from .tables import json_option, show
@@ -67,8 +67,13 @@ def best(run: str, criterion: str | None, dataset: str | None, confusion: bool, 
     if not (chosen := chosen_of(records)):
         chosen = chosen_of(records := _best_by_scores(key, weights))
     if records and not chosen:
-        known = sorted({f"{record.criterion} on {record.dataset}" for record in records})
-        raise NotFound(f"run {run} has no best {criterion or 'score'}; it has {', '.join(known)}")
+        names = {record.criterion for record in records}
+        known = {*names, *(name.rpartition("__")[2] for name in names)}
+        there = ", ".join(sorted({f"{record.criterion} on {record.dataset}" for record in records}))
+        hint = f"it has {there}"
+        if criterion not in {None, *known}:  # else it is the dataset
+            hint = did_you_mean(criterion, known, hint)
+        raise NotFound(f"run {run} has no best {criterion or 'score'}; {hint}")
     columns: tuple[str, ...] = ("dataset", "criterion", "iteration", "value", "parameters")
     rows: list[Sequence[Any]] = [
         (r.dataset, r.criterion, r.iteration, r.value, str(r.parameters)) for r in chosen

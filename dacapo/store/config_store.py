@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dacapo.config import Config, UnknownConfig
 from dacapo.documents import META, Document, documents
-from dacapo.errors import DuplicateNameError, InvalidDocument, InvalidRequest, NotFound
+from dacapo.errors import DuplicateNameError, InvalidDocument, InvalidRequest, NotFound, did_you_mean
 from dacapo.names import Repeated, RunKey, check_name, find_run, repetitions_of, run_key
 from dacapo.provenance import stamp
 from dacapo.registry import import_target
@@ -180,9 +179,8 @@ class ConfigStore:
         hint = f"there are {', '.join(names[:20])}" if names else f"it holds no {kind} yet"
         if len(names) > 20:
             hint += f" and {len(names) - 20} more"
-        if close := difflib.get_close_matches(key, names, n=3):
-            hint = f"did you mean {' or '.join(close)}?"
         what = f"{kind.removesuffix('s')} {key}"
+        hint = did_you_mean(key, names, hint, most=3)
         return NotFound(f"{what}: no such config in {self.backend!r}; {hint}")
 
     def _differences(

@@ -67,7 +67,9 @@ def test_training_validates_and_can_be_read_about(dacapo, trained):
     )
     called = dacapo("best", "tiny", "--criterion", "dcie")
     assert called.exit_code == 3
-    assert "ball__dice on validate" in called.stderr
+    assert "run tiny has no best dcie; did you mean dice?" in called.stderr
+    called = dacapo("best", "tiny", "--criterion", "precision", "--dataset", "nowhere")
+    assert called.exit_code == 3 and "it has ball__dice on validate" in called.stderr
 
 
 def test_validating_prints_the_scores_it_keeps(dacapo, trained):

@@ -9,7 +9,6 @@ where truth or test have no positives.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any, Self
@@ -17,7 +16,7 @@ from typing import Any, Self
 import attrs
 
 from dacapo.config import Config, field
-from dacapo.errors import InvalidRequest
+from dacapo.errors import InvalidRequest, did_you_mean
 
 Bounds = tuple[float, float]
 FRACTION: Bounds = (0.0, 1.0)
@@ -59,8 +58,7 @@ class EvaluationScores(Config, kind="evaluation_scores"):
     def meaning(cls, criterion: str) -> Meaning:
         """Return how to read a score; raises ``InvalidRequest`` for an unknown one."""
         if criterion not in cls.criteria:
-            close = difflib.get_close_matches(criterion, cls.criteria, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(cls.criteria)}"
+            hint = did_you_mean(criterion, cls.criteria, f"choose from {', '.join(cls.criteria)}")
             raise InvalidRequest(f"{cls.__name__} has no criterion {criterion!r}; {hint}")
         found: Meaning = getattr(attrs.fields(cls), criterion).metadata["meaning"]
         return found
