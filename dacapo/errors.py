@@ -205,7 +205,9 @@ class Stopped(DacapoError):
     exit_code = 75
 
 
-def did_you_mean(asked: object, known: Iterable[str], otherwise: str, most: int = 1) -> str:
+def did_you_mean(
+    asked: object, known: Iterable[str], otherwise: str = "", most: int = 1, cutoff: float = 0.6
+) -> str:
     """Return the part of a message that names what was meant, or says ``otherwise`` what to type."""
-    close = difflib.get_close_matches(str(asked), list(known), n=most)
+    close = difflib.get_close_matches(str(asked), list(known), n=most, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else otherwise

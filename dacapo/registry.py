@@ -12,7 +12,6 @@ Nothing is imported until a type is asked for.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from .discovery import Offer, Unreadable, import_target, installed
-from .errors import AmbiguousPlugin, BrokenPlugin, MissingPlugin, PluginError, UnregisteredType
+from .errors import AmbiguousPlugin, BrokenPlugin, MissingPlugin, PluginError, UnregisteredType, did_you_mean
 
 SESSION = "this session"
 # Types of our own that come with packages of their own.
@@ -100,8 +99,8 @@ class Registry:
         )
 
     def _hint(self, kind: str, name: str) -> str:
-        if close := difflib.get_close_matches(name, self.names(kind), n=1):
-            return f"; did you mean {close[0]}?"
+        if meant := did_you_mean(name, self.names(kind)):
+            return f"; {meant}"
         tail = name.rpartition(".")[2]
         if tail in HOMES:
             return f"; get it with  pip install {HOMES[tail]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import attrs
@@ -29,12 +29,17 @@ class BestRecord:
         return f"{self.dataset}/{self.criterion}"
 
 
-def best_of(scores: ValidationScores, kept: Collection[int]) -> list[BestRecord]:
-    """Return what is best of the checkpoints that are kept, for each dataset and criterion with a value."""
+def best_of(
+    scores: ValidationScores, kept: Collection[int], wanted: Callable[[str, str], bool] = lambda *_: True
+) -> list[BestRecord]:
+    """Return what is best of the checkpoints that are kept, for each dataset and criterion with a value.
+
+    Only those are looked at that are ``wanted``.
+    """
     found = (
         (dataset, criterion, scores.best(dataset, criterion, kept))
-        for dataset in scores.labels.datasets
-        for criterion in scores.criteria
+        for dataset, criterion in itertools.product(scores.labels.datasets, scores.criteria)
+        if wanted(dataset, criterion)
     )
     return [
         BestRecord(dataset, criterion, best.iteration, best.value, best.parameters)

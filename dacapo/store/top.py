@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Collection, Iterator
 
-from dacapo.errors import CorruptData, InvalidRequest, NotFound
+from dacapo.errors import CorruptData, InvalidRequest, NotFound, did_you_mean
 from dacapo.names import TRASHED
 
 from . import ranking
@@ -127,6 +126,6 @@ def _check_dataset(backend: StoreBackend, criteria: list[str], dataset: str | No
 
 def _hint(asked: str, choices: list[str], known: list[str]) -> str:
     """Return what may have been meant, and what there is."""
-    close = difflib.get_close_matches(str(asked), choices, n=3)
+    meant = did_you_mean(asked, choices, most=3)
     shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
-    return (f"did you mean {' or '.join(close)}? " if close else "") + f"there are {shown}"
+    return f"{meant} there are {shown}".lstrip()

@@ -325,12 +325,11 @@ class WeightsStore:
         """
         key, ranking = run_key(run), ranking_of(scores)
         there = set(self.backend.keys(BEST, f"{key}/"))
-        records = [
-            one
-            for one in best_of(scores, self._iterations(key))
-            if one.criterion in ranking or _best_key(key, one.dataset, one.criterion) in there
-        ]
-        if records:
+
+        def is_kept(dataset: str, criterion: str) -> bool:
+            return criterion in ranking or _best_key(key, dataset, criterion) in there
+
+        if records := best_of(scores, self._iterations(key), is_kept):
             self._record(key, records)
         return len(records)
 
@@ -357,9 +356,9 @@ class WeightsStore:
         document = self.backend.get(BEST, _best_key(key, dataset, criterion))
         if document is not None and self._counts(document, self._epochs.epochs(key)):
             return int(document["iteration"])
-        for one in self.best_by_scores(key):
-            if (one.dataset, one.criterion) == (name, criterion):
-                return one.iteration
+        asked = best_of(self._scores(key), self._iterations(key), lambda *one: one == (name, criterion))
+        if asked:
+            return asked[0].iteration
         known = ", ".join(one.name for one in self._best(key)) or "none"
         raise NotFound(f"run {key} has no best checkpoint by {name}/{criterion}; recorded are: {known}")
 

@@ -80,15 +80,8 @@ UNETS = {
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("change", UNETS.values(), ids=UNETS)
 def test_unets_of_earlier_versions_compute_what_they_did(change, era):
-    values = {
-        "input_shape": (24, 24, 24),
-        "fmaps_in": 1,
-        "fmaps_out": 5,
-        "num_fmaps": 4,
-        "fmap_inc_factor": 2,
-    }
-    factors = {"downsample_factors": [(2, 2, 2)], "padding": "same"}
-    config = CNNectomeUNetConfig("unet", **values | factors | change)
+    values = {"input_shape": (24, 24, 24), "downsample_factors": [(2, 2, 2)], "padding": "same"}
+    config = CNNectomeUNetConfig("unet", **UNET | values | change)
     old = trained(config, 2, era, seed=1).eval()
     new = Model(config, torch.nn.Conv2d(5, 2, 1) if config.dims == 2 else torch.nn.Conv3d(5, 2, 1)).eval()
     new.load_state_dict(old.state_dict())

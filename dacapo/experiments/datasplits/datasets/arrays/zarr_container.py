@@ -5,7 +5,6 @@ Read directly, because that needs no zarr library and is the same for every form
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 import attrs
 import tensorstore as ts
 
-from dacapo.errors import InvalidArray, MissingData
+from dacapo.errors import InvalidArray, MissingData, did_you_mean
 
 from .fsspec_keys import FsspecKeys
 
@@ -176,8 +175,8 @@ def missing(container: Path | str, dataset: str) -> NoReturn:
 
 def _nearby(name: str, names: list[str], where: str) -> str:
     """Suggest names like the one asked for, or say what there is."""
-    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
-        return f"; did you mean {' or '.join(close)}?"
+    if meant := did_you_mean(name, names, most=3, cutoff=0.5):
+        return f"; {meant}"
     if names:
         return f"; {where} holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
     return f"; {where} holds nothing of the kind"
